@@ -10,8 +10,8 @@ The layers, top to bottom; imports point down only, and import-linter checks it:
     oci/     values of the OCI specifications: digest, descriptor, manifest, index, reference
     errors   every deliberate error, with its errno and exit status
 
-Start with tree/root.py (the whole mount on one screen), then store/__init__.py (the on-disk format and what a
-crash leaves) and fs/__init__.py (concurrency, lookup counts, cache times).
+Start with tree/root.py (the whole mount on one screen), then store/__init__.py (the on-disk format
+and what a crash leaves) and fs/__init__.py (concurrency, lookup counts, cache times).
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,5 @@
-"""Every deliberate error of rossfs, with the errno that the kernel gets and the exit status that a shell gets.
+"""Every deliberate error of rossfs, with the errno that the kernel gets and the exit status that a
+shell gets.
 
     RossfsError                 EIO       1
         UsageError              EINVAL    2   what was asked cannot be meant
@@ -8,7 +9,7 @@
             MissingContent                    a manifest names what is not here
         InvalidName             EINVAL    2   outside the grammar of the specification
             InvalidDigest  InvalidReference  NameTooLong (ENAMETOOLONG)
-        InvalidDocument         EBADMSG   4   JSON that is no manifest, index or config, or is hostile
+        InvalidDocument         EBADMSG   4   JSON that is no manifest, index or config
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
         Damaged                 EIO       4   stored bytes are wrong
         Conflict                EEXIST    5
@@ -23,7 +24,8 @@
         Interrupted             EINTR     130
 
 An error's text is one line for people: what happened, and to which digest, tag or file.
-`fs/boundary.py` turns the errno into the kernel's answer, `cli/main.py` the exit status into the process's.
+`fs/boundary.py` turns the errno into the kernel's answer, `cli/main.py` the exit status into the
+process's.
 """
 
 from __future__ import annotations

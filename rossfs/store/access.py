@@ -1,0 +1,87 @@
+"""Opening a store: is there one, may this rossfs read it, may it write.
+
+Opening writes nothing.  The directories of rossfs and the file `format` appear with the first
+change (`Access.writing`), so that a store of Ross that is only looked at stays as Ross left it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from rossfs.errors import Conflict, ReadOnlyStore, StoreNotFound
+from rossfs.store import durable, formatfile
+from rossfs.store.lock import StoreLock
+from rossfs.store.paths import Area, Paths
+
+_MARKS = ("format", *(area.value for area in Area), "tags")
+
+
+class Access:
+    """One opened store directory: its paths, whether it can be written, and the lock.  Thread
+    safe."""
+
+    __slots__ = ("_lock", "_prepared", "paths", "writable")
+
+    def __init__(self, paths: Paths, *, writable: bool, prepared: bool) -> None:
+        self.paths = paths
+        self.writable = writable
+        self._prepared = prepared
+        self._lock = StoreLock(paths.lock)
+
+    @classmethod
+    def open(cls, root: str, *, read_only: bool = False) -> Access:
+        """Open the store in directory *root*.
+
+        StoreNotFound if there is none, UnknownFormat if this rossfs must not open it.  A store that
+        this process may not write is opened for reading.
+        """
+        paths = Paths(root)
+        if not os.path.isdir(paths.root):
+            raise StoreNotFound(f"no store at {paths.root}: no such directory")
+        if not any(os.path.lexists(f"{paths.root}/{mark}") for mark in _MARKS):
+            raise StoreNotFound(f"no store at {paths.root}: make one with `rossfs init`")
+        prepared = formatfile.check(paths)
+        writable = not read_only and os.access(paths.root, os.W_OK | os.X_OK, effective_ids=True)
+        return cls(paths, writable=writable, prepared=prepared)
+
+    @classmethod
+    def create(cls, root: str) -> Access:
+        """Make an empty store in *root*, which must be missing, empty, or a store already (which
+        stays as it is)."""
+        paths = Paths(root)
+        with contextlib.suppress(StoreNotFound):
+            return cls.open(root)
+        durable.make_directory(paths.root, "store")
+        if os.listdir(paths.root):
+            raise Conflict(f"{paths.root} is not empty and is no store")
+        for area in Area:
+            durable.make_directory(paths.area(area), "store")
+        durable.make_directory(paths.tags, "store")
+        formatfile.write(paths)
+        return cls(paths, writable=True, prepared=True)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the store lock with other writers for a change.  May be nested.  ReadOnlyStore if it
+        cannot be."""
+        self.require_writable()
+        with self._lock.shared():
+            if not self._prepared:
+                formatfile.write(self.paths)
+                self._prepared = True
+            yield
+
+    @contextlib.contextmanager
+    def sweeping(self) -> Iterator[None]:
+        """Hold the store lock alone, so that nothing is committed meanwhile.  ReadOnlyStore if it
+        cannot be."""
+        self.require_writable()
+        with self._lock.exclusive():
+            yield
+
+    def require_writable(self) -> None:
+        """ReadOnlyStore unless changes are possible."""
+        if not self.writable:
+            raise ReadOnlyStore(f"the store {self.paths.root} is open for reading only")

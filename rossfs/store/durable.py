@@ -1,0 +1,212 @@
+"""The only place that syncs, renames, links and removes: every change of the store passes here.
+
+Each function takes *what*, the noun of the thing being changed ("blob", "tag", ...), and calls
+`reached` after each of its steps as "<what>: <step>", with the steps written, synced, renamed,
+linked, removed, made and directory synced. Nothing is done between two steps but the one that the
+second names, so a test that dies at every step has seen every state that a crash can leave.
+
+After a function returned, what it did survives a power cut.  A crash inside leaves either the old
+state or the new one, and perhaps a temporary file in the scratch directory.
+
+A full disk is StoreFull, a read-only one ReadOnlyStore; other system errors pass as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+from rossfs.errors import ReadOnlyStore, StoreFull
+
+reached: Callable[[str], None] | None = None
+"""Called with the name of each step once it is done; for tests that die there."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def step(name: str) -> None:
+    """Tell the hook, if there is one, that the step *name* is done."""
+    if reached is not None:
+        reached(name)
+
+
+@contextlib.contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn the system errors that users can mend into errors that say so, naming *path*."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(f"no room to write {path}: {error.strerror}") from error
+        if error.errno == errno.EROFS:
+            raise ReadOnlyStore(f"cannot write {path}: read-only file system") from error
+        raise
+
+
+def create(scratch: str, mode: int = 0o644) -> tuple[int, str]:
+    """Open a new temporary file in *scratch* for reading and writing; return its descriptor and
+    path.
+
+    *mode* is exact: the umask does not change what other users may read of a shared store.
+    """
+    path = f"{scratch}/{uuid.uuid4().hex}"
+    with explained(path):
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            make_directory(scratch, "scratch")
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.fchmod(fd, mode)
+    return fd, path
+
+
+def write_all(fd: int, data: bytes | memoryview, path: str) -> None:
+    """Write the whole of *data* at the descriptor's position; *path* is for the message of an
+    error."""
+    view = memoryview(data)
+    with explained(path):
+        while view:
+            view = view[os.write(fd, view) :]
+
+
+def sync(fd: int, what: str, path: str) -> None:
+    """fsync the file behind *fd*."""
+    with explained(path):
+        os.fsync(fd)
+    step(f"{what}: synced")
+
+
+def sync_directory(path: str, what: str) -> None:
+    """fsync the directory *path*, so that the names in it survive."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with explained(path):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    step(f"{what}: directory synced")
+
+
+def publish(source: str, target: str, what: str) -> None:
+    """Rename the synced file *source* to *target*, over what is there, and sync the directory of
+    *target*."""
+    with explained(target):
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:
+            if not os.path.lexists(source):
+                raise
+            make_directory(os.path.dirname(target), what)
+            os.rename(source, target)
+    step(f"{what}: renamed")
+    sync_directory(os.path.dirname(target), what)
+
+
+def replace_file(target: str, data: bytes, scratch: str, what: str, mode: int = 0o644) -> None:
+    """Make *target* hold *data*: readers see the old content or the new, whole, at any time."""
+    fd, temporary = create(scratch, mode)
+    try:
+        try:
+            write_all(fd, data, target)
+            step(f"{what}: written")
+            sync(fd, what, target)
+        finally:
+            os.close(fd)
+        publish(temporary, target, what)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def rename(source: str, target: str, what: str) -> None:
+    """Rename within the store, over what is there, and sync both directories."""
+    with explained(target):
+        os.rename(source, target)
+    step(f"{what}: renamed")
+    sync_directory(os.path.dirname(target), what)
+    if os.path.dirname(source) != os.path.dirname(target):
+        sync_directory(os.path.dirname(source), what)
+
+
+def link(source: str, target: str, what: str) -> bool:
+    """Hard-link *source* as *target*; False if *target* exists already, whatever it is."""
+    with explained(target):
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            if not os.path.lexists(source):
+                raise
+            make_directory(os.path.dirname(target), what)
+            try:
+                os.link(source, target)
+            except FileExistsError:
+                return False
+    step(f"{what}: linked")
+    sync_directory(os.path.dirname(target), what)
+    return True
+
+
+def symlink(text: str, path: str, scratch: str, what: str) -> None:
+    """Make *path* a symbolic link to *text*, over what is there."""
+    temporary = f"{scratch}/{uuid.uuid4().hex}"
+    with explained(path):
+        try:
+            os.symlink(text, temporary)
+        except FileNotFoundError:
+            make_directory(scratch, "scratch")
+            os.symlink(text, temporary)
+    step(f"{what}: written")
+    try:
+        publish(temporary, path, what)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def remove(path: str, what: str) -> bool:
+    """Remove the file *path*; False if it was not there."""
+    with explained(path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return False
+    step(f"{what}: removed")
+    sync_directory(os.path.dirname(path), what)
+    return True
+
+
+def make_directory(path: str, what: str, mode: int = 0o755) -> None:
+    """Make the directory *path* and those above it that are missing; one that exists is right."""
+    with explained(path):
+        try:
+            os.mkdir(path, mode)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            make_directory(os.path.dirname(path), what, mode)
+            make_directory(path, what, mode)
+            return
+    step(f"{what}: made")
+    sync_directory(os.path.dirname(path), what)
+
+
+def remove_directory(path: str, what: str) -> None:
+    """Remove the empty directory *path*; OSError (ENOENT, ENOTEMPTY) as rmdir(2) has it."""
+    with explained(path):
+        os.rmdir(path)
+    step(f"{what}: removed")
+    sync_directory(os.path.dirname(path), what)
+
+
+def touch(path: str, modified_ns: int) -> None:
+    """Set the modification time of *path* (nanoseconds since 1970); its access time is left
+    alone."""
+    with explained(path):
+        os.utime(path, ns=(os.stat(path).st_atime_ns, modified_ns))

@@ -1,0 +1,90 @@
+"""Who may write and who may sweep, among all processes and threads that have the store open.
+
+Writers share the lock, a sweep (collection, repair) has it alone.  Two locks on the one file `lock`
+make that fair:
+
+    flock           shared by each writer for as long as it commits, exclusive for a sweep
+    turnstile       an open-file-description lock on the first byte (fcntl(2), F_OFD_SETLKW), held
+    by a sweep while
+                    it waits and works, passed through by each writer on its way in
+
+Without the turnstile a steady stream of writers would keep a sweep waiting for ever.  Each
+acquisition has an open file description of its own, since both kinds of lock belong to that and not
+to a process; so threads exclude each other just as processes do, and the kernel releases everything
+when a process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import threading
+from collections.abc import Iterator
+
+from rossfs.store import durable
+
+# struct flock of fcntl(2): type, whence, start, length, pid; Linux, 64-bit offsets.
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+class StoreLock:
+    """The lock of one store.  Thread safe; `shared` may be nested within one thread, `exclusive`
+    may not."""
+
+    __slots__ = ("_held", "_path")
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._held = threading.local()
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hold the lock together with other writers; wait while a sweep runs or waits."""
+        depth = getattr(self._held, "depth", 0)
+        if depth:
+            self._held.depth = depth + 1
+            try:
+                yield
+            finally:
+                self._held.depth = depth
+            return
+        fd = self._open()
+        try:
+            _turnstile(fd, fcntl.F_WRLCK)
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            _turnstile(fd, fcntl.F_UNLCK)
+            self._held.depth = 1
+            yield
+        finally:
+            self._held.depth = 0
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock alone; wait until the writers at work are done, and let no new one in
+        meanwhile.
+
+        Nested `shared` calls of the same thread pass: who may sweep may write.
+        """
+        assert not getattr(self._held, "depth", 0), (
+            "a writer cannot become a sweep: two would wait for each other"
+        )
+        fd = self._open()
+        try:
+            _turnstile(fd, fcntl.F_WRLCK)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            self._held.depth = 1
+            yield
+        finally:
+            self._held.depth = 0
+            os.close(fd)
+
+    def _open(self) -> int:
+        with durable.explained(self._path):
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+def _turnstile(fd: int, kind: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _FLOCK.pack(kind, os.SEEK_SET, 0, 1, 0))

@@ -1,0 +1,78 @@
+"""Where everything lies in the store directory.
+
+Paths are `str` (os.fsdecode), absolute, and never checked here: a `Digest`, a repository and a tag
+were checked when they were parsed.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+
+from rossfs.oci.digest import Digest
+
+META = ".meta"
+"""What Ross appends to the name of content for the name of its metadata."""
+
+
+class Area(StrEnum):
+    """The three directories of content, by what Ross files there."""
+
+    BLOBS = "blobs"
+    MANIFESTS = "manifests"
+    INDEXES = "indexes"
+
+
+ALGORITHMS = ("sha256", "sha512")
+"""Algorithms under which content can be filed: those that Python can hash everywhere."""
+
+
+class Paths:
+    """Every path of one store."""
+
+    __slots__ = (
+        "_areas",
+        "cache",
+        "format",
+        "incoming",
+        "lock",
+        "pins",
+        "quarantine",
+        "root",
+        "scratch",
+        "tags",
+    )
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self.format = f"{self.root}/format"
+        self.lock = f"{self.root}/lock"
+        self.tags = f"{self.root}/tags"
+        self.incoming = f"{self.root}/incoming"
+        # In the store's own filesystem, so that a rename out of it is atomic; in a directory that
+        # Ross ignores.
+        self.scratch = f"{self.incoming}/.tmp"
+        self.pins = f"{self.root}/pins"
+        self.quarantine = f"{self.root}/quarantine"
+        self.cache = f"{self.root}/cache"
+        self._areas = {area: f"{self.root}/{area.value}" for area in Area}
+
+    def area(self, area: Area, algorithm: str = "sha256") -> str:
+        """The directory that holds the content of *area* hashed with *algorithm*."""
+        return f"{self._areas[area]}/{algorithm}"
+
+    def content(self, area: Area, digest: Digest) -> str:
+        """The file that holds the bytes of *digest*."""
+        return f"{self._areas[area]}/{digest.algorithm}/{digest.hex}"
+
+    def meta(self, area: Area, digest: Digest) -> str:
+        """The file that holds what is known of *digest*."""
+        return f"{self._areas[area]}/{digest.algorithm}/{digest.hex}{META}"
+
+    def repository(self, repository: str) -> str:
+        """The directory of a repository's tags."""
+        return f"{self.tags}/{repository}"
+
+    def tag(self, repository: str, tag: str) -> str:
+        """The file of one tag."""
+        return f"{self.tags}/{repository}/{tag}"

@@ -1,0 +1,308 @@
+"""What a place in the mount is: Node, and its kinds Directory, File and Symlink.
+
+The contract between what users see (this package) and the kernel's side (fs/).  Nodes know nothing
+of FUSE; fs/ knows nothing of images.
+
+`def` cannot wait, so nothing else runs while it does; `async def` may.  What a node answers from
+memory or with a few system calls on names (attr, lookup, entries) is `def`.  Everything that may
+take long (load, open, read, write, mutations) is `async def`.
+
+Errors: a node raises RossfsError or OSError; fs/boundary.py makes the errno.  Mutations answer
+EROFS unless a directory says otherwise.  `lookup` returns None for "no such name"; the answer is
+cached by the kernel for the directory's `negative_ttl`.
+"""
+
+from __future__ import annotations
+
+import abc
+import errno
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+FOREVER = 365 * 86400.0
+"""Cache time in seconds of what cannot change: content is named by its digest.  The kernel takes a
+year for ever."""
+
+NLINK_UNKNOWN = 1
+"""Links of a directory: find(1) trusts a count of 2 and more to number the subdirectories; 1 tells
+it not to."""
+
+BLOCK = 4096
+"""Preferred size of requests that stat(2) reports."""
+
+
+class Attr(NamedTuple):
+    """What stat(2) shows of a node, but for the inode number.  Times are nanoseconds since 1970 and
+    may be negative."""
+
+    mode: int
+    size: int = 0
+    nlink: int = 1
+    uid: int | None = None
+    """None: the owner of the mount (option uid=, else who mounted)."""
+    gid: int | None = None
+    rdev: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    atime_ns: int = 0
+
+
+class Caller(NamedTuple):
+    """Who makes a request."""
+
+    uid: int
+    gid: int
+    pid: int
+    umask: int = 0o022
+
+
+class Unsettled(Exception):
+    """Raised by `lookup` or `entries` when the answer depends on work under way: call `settle`,
+    then ask again."""
+
+
+class Published(Exception):
+    """Raised by `File.open` when published content is opened for writing.
+
+    The kernel's side answers ESTALE, the kernel walks the path again, and `Directory.rewrite` of
+    the directories on that path may answer a file to write instead.  Where none does, the second
+    open is EROFS.
+    """
+
+
+class Node(abc.ABC):
+    """One place in the mount.
+
+    Two node objects with the same `ino` are the same inode: the kernel's side keeps whichever it
+    met first for as long as the kernel remembers it.
+    """
+
+    __slots__ = ("ino",)
+
+    ttl: ClassVar[float] = 0.0
+    """Seconds for which the kernel may believe the name and the attributes without asking again."""
+
+    constant: ClassVar[bool] = False
+    """attr() answers the same for ever: the kernel's side may build its answer once."""
+
+    def __init__(self, ino: int) -> None:
+        self.ino = ino
+
+    @abc.abstractmethod
+    def attr(self) -> Attr:
+        """What stat(2) shows."""
+
+    def xattrs(self) -> Mapping[bytes, bytes]:
+        """All extended attributes, by full name (b"user.ross.digest")."""
+        return {}
+
+    async def setattr(self, change: AttrChange, caller: Caller) -> None:
+        """chmod, chown, utimes, truncate by name.  EROFS unless the kind of node says otherwise."""
+        raise read_only()
+
+    async def setxattr(self, name: bytes, value: bytes) -> None:
+        """Set an extended attribute."""
+        raise read_only()
+
+    def forgotten(self) -> None:  # noqa: B027 - most nodes have nothing to do
+        """The kernel no longer knows this node; called by the kernel's side when the last lookup is
+        taken back."""
+
+
+class AttrChange(NamedTuple):
+    """What setattr asks for; None leaves a field alone.  Times in nanoseconds."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+    atime_ns: int | None = None
+
+
+class Entry(NamedTuple):
+    """One name of a listing.  *node* None: the name and its type only (*kind*, as in st_mode), no
+    inode is made."""
+
+    name: bytes
+    node: Node | None
+    kind: int = stat.S_IFREG
+
+
+Listing = Sequence[Entry]
+"""A snapshot of a directory, taken at opendir: entry i stays entry i.  May be lazy: `__getitem__`
+makes the entry, may return None for one that is gone since, and costs no more than one lookup."""
+
+
+class Directory(Node):
+    """A place with names in it.  Read-only unless a subclass answers a mutation."""
+
+    __slots__ = ()
+
+    negative_ttl: ClassVar[float] = 0.0
+    """Seconds for which the kernel may believe that a name is absent.  FOREVER only where nothing
+    can appear."""
+
+    loaded: bool = True
+    """False: `load` must be awaited before lookup and entries."""
+
+    def attr(self) -> Attr:
+        return Attr(stat.S_IFDIR | 0o555, nlink=NLINK_UNKNOWN)
+
+    async def load(self) -> None:
+        """Fetch what lookup and entries need; sets `loaded`."""
+
+    async def settle(self) -> None:
+        """Wait for the work that made lookup or entries raise Unsettled."""
+
+    @abc.abstractmethod
+    def lookup(self, name: bytes) -> Node | None:
+        """The node under *name*, or None.  May raise Unsettled."""
+
+    @abc.abstractmethod
+    def entries(self) -> Listing:
+        """A snapshot of all names, without "." and "..".  May raise Unsettled."""
+
+    async def rewrite(self, name: bytes, node: Node, flags: int, caller: Caller) -> Node | None:
+        """*caller* opened *node* for writing with *flags*, was told Published, and walks its path
+        again by *name*.
+
+        The file to write instead, the same one each time until it is opened; None: answer as
+        `lookup` does.
+        """
+        return None
+
+    def watched(self) -> Sequence[str]:
+        """Directories of the disk whose changes by other processes show here: the kernel's side
+        watches them once the kernel has been shown this directory."""
+        return ()
+
+    def shown_as(self, name: bytes) -> Sequence[bytes]:
+        """The names of this directory that may have changed when *name* changed in a watched
+        directory."""
+        return (name,)
+
+    async def create(
+        self, name: bytes, mode: int, flags: int, caller: Caller
+    ) -> tuple[Node, Handle]:
+        """Make and open a file (open(2) with O_CREAT)."""
+        raise read_only()
+
+    async def mknod(self, name: bytes, mode: int, rdev: int, caller: Caller) -> Node:
+        """Make a file without opening it."""
+        raise read_only()
+
+    async def mkdir(self, name: bytes, mode: int, caller: Caller) -> Node:
+        """Make a directory."""
+        raise read_only()
+
+    async def symlink(self, name: bytes, target: bytes, caller: Caller) -> Node:
+        """Make a symbolic link with the text *target*."""
+        raise read_only()
+
+    async def link(self, name: bytes, node: Node, caller: Caller) -> Node:
+        """Make another name for *node*."""
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    async def unlink(self, name: bytes, caller: Caller) -> None:
+        """Remove what is not a directory."""
+        raise read_only()
+
+    async def rmdir(self, name: bytes, caller: Caller) -> None:
+        """Remove an empty directory."""
+        raise read_only()
+
+    async def rename(
+        self, name: bytes, target: Directory, target_name: bytes, flags: int, caller: Caller
+    ) -> None:
+        """Move *name* to *target_name* in *target*; flags as in renameat2(2)."""
+        raise read_only()
+
+
+class Handle:
+    """An open file.  Any method may be called again after an error; `release` comes exactly once,
+    last."""
+
+    __slots__ = ()
+
+    keep_cache: ClassVar[bool] = False
+    """The kernel may keep the pages that it has of the inode: its content cannot change."""
+
+    direct_io: bool = False
+    """The kernel shall keep no pages: each read(2) and write(2) is one request."""
+
+    async def read(self, offset: int, size: int) -> bytes | bytearray | memoryview:
+        """Up to *size* bytes at *offset*; fewer only at the end.  A view is used before the next
+        read."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Write all of *data* at *offset*; return its length."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    async def flush(self) -> None:
+        """A descriptor was closed (close(2) gets this one's errors); comes several times (dup,
+        fork)."""
+
+    async def fsync(self, data_only: bool) -> None:
+        """fsync(2) or fdatasync(2)."""
+
+    async def release(self) -> None:
+        """The last descriptor is gone.  Nobody sees this one's errors."""
+
+
+class File(Node):
+    """A regular file, or a device or pipe that is never opened here."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    async def open(self, flags: int, caller: Caller) -> Handle:
+        """Open for *flags* of open(2), without O_CREAT, O_EXCL, O_NOCTTY.
+
+        Published when *flags* ask to change content that cannot change.
+        """
+
+
+class Symlink(Node):
+    """A symbolic link whose text is known when it is made."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, ino: int, text: bytes) -> None:
+        super().__init__(ino)
+        self.text = text
+
+    def attr(self) -> Attr:
+        return Attr(stat.S_IFLNK | 0o777, size=len(self.text))
+
+    def target(self) -> bytes:
+        """What readlink(2) answers."""
+        return self.text
+
+
+class Entries(Sequence[Entry]):
+    """A listing that is a plain tuple."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self._entries[index]
+
+
+def is_writing(flags: int) -> bool:
+    """Whether flags of open(2) ask to change the file."""
+    return bool(flags & (os.O_ACCMODE | os.O_TRUNC))
+
+
+def read_only() -> OSError:
+    """EROFS, for what cannot be changed here."""
+    return OSError(errno.EROFS, os.strerror(errno.EROFS))
