@@ -87,6 +87,10 @@ class Node(abc.ABC):
     constant: ClassVar[bool] = False
     """attr() answers the same for ever: the kernel's side may build its answer once."""
 
+    foreign_xattrs: ClassVar[bool] = False
+    """xattrs() may hold names that do not begin with "user.".  False: the kernel's side answers
+    those, which the kernel itself asks for with each write(2), without asking the node."""
+
     def __init__(self, ino: int) -> None:
         self.ino = ino
 
@@ -105,6 +109,15 @@ class Node(abc.ABC):
     async def setxattr(self, name: bytes, value: bytes) -> None:
         """Set an extended attribute."""
         raise read_only()
+
+    async def removexattr(self, name: bytes) -> None:
+        """Remove an extended attribute that `xattrs` has."""
+        raise read_only()
+
+    def same(self, other: Node) -> bool:
+        """Whether *other*, a node with the same `ino`, is this very place.  Where the number is a
+        hash, a node that can compare what was hashed should."""
+        return type(self) is type(other)
 
     def forgotten(self) -> None:  # noqa: B027 - most nodes have nothing to do
         """The kernel no longer knows this node; called by the kernel's side when the last lookup is
@@ -129,9 +142,11 @@ class Entry(NamedTuple):
     name: bytes
     node: Node | None
     kind: int = stat.S_IFREG
+    ino: int = 0
+    """The number that readdir(3) shows where *node* is None; 0: not known."""
 
 
-Listing = Sequence[Entry]
+Listing = Sequence[Entry | None]
 """A snapshot of a directory, taken at opendir: entry i stays entry i.  May be lazy: `__getitem__`
 makes the entry, may return None for one that is gone since, and costs no more than one lookup."""
 
@@ -144,6 +159,10 @@ class Directory(Node):
     negative_ttl: ClassVar[float] = 0.0
     """Seconds for which the kernel may believe that a name is absent.  FOREVER only where nothing
     can appear."""
+
+    replaces: ClassVar[bool] = True
+    """A name that appears in a watched directory may take the place of another.  False where a name
+    means one content for ever (digests): then the kernel is told only of names that went away."""
 
     loaded: bool = True
     """False: `load` must be awaited before lookup and entries."""
