@@ -170,15 +170,19 @@ def symlink(text: str, path: str, scratch: str, what: str) -> None:
         raise
 
 
-def remove(path: str, what: str) -> bool:
-    """Remove the file *path*; False if it was not there."""
+def remove(path: str, what: str, *, synced: bool = True) -> bool:
+    """Remove the file *path*; False if it was not there.
+
+    *synced* False: the removal may be undone by a power cut, unless the caller syncs the directory.
+    """
     with explained(path):
         try:
             os.unlink(path)
         except FileNotFoundError:
             return False
     step(f"{what}: removed")
-    sync_directory(os.path.dirname(path), what)
+    if synced:
+        sync_directory(os.path.dirname(path), what)
     return True
 
 

@@ -1,0 +1,96 @@
+"""Hashing bytes: as they arrive, or those of an open file."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+
+from rossfs.oci.digest import Digest, hasher_for
+
+BUFFER = 1 << 20
+"""Bytes per read: large enough that system calls do not count, small enough for a cache."""
+
+# Starting a thread costs as much as hashing about 100 KiB; most blobs by number are smaller than
+# what is hashed before one is started.
+_INLINE = 4 << 20
+
+# Buffers that wait for the second thread.  With 1 MiB each this bounds the memory of a stream.
+_WAITING = 8
+
+
+def hash_file(fd: int, algorithm: str) -> tuple[Digest, int]:
+    """Hash the whole file *fd* from its beginning; return its digest and how many bytes it had.
+
+    The descriptor's position is neither used nor moved.
+    """
+    hasher = hasher_for(algorithm)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    buffer = memoryview(bytearray(BUFFER))
+    offset = 0
+    while count := os.preadv(fd, [buffer], offset):
+        hasher.update(buffer[:count])
+        offset += count
+    return Digest(algorithm, hasher.hexdigest()), offset
+
+
+class StreamHasher:
+    """Hashes a stream, from a few MiB on in a second thread, while its owner writes.
+
+    To be used by one thread at a time.  `close` must be called.
+    """
+
+    __slots__ = ("_algorithm", "_gathered", "_hasher", "_pending", "_queue", "_slots", "_thread")
+
+    def __init__(self, algorithm: str = "sha256") -> None:
+        self._algorithm = algorithm
+        self._hasher = hasher_for(algorithm)
+        self._thread: threading.Thread | None = None
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._slots = threading.Semaphore(_WAITING)
+        # Small buffers are handed over together: a hand-over costs as much as hashing 10 KiB.
+        self._pending: list[bytes] = []
+        self._gathered = 0
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes of the stream; waits while too many are unhashed."""
+        if self._thread is None:
+            self._hasher.update(data)
+            self._gathered += len(data)
+            if self._gathered >= _INLINE:
+                self._gathered = 0
+                self._start()
+            return
+        self._pending.append(data)
+        self._gathered += len(data)
+        if self._gathered >= BUFFER:
+            self._hand_over()
+
+    def digest(self) -> Digest:
+        """The digest of all bytes taken so far; more may follow."""
+        self.close()
+        return Digest(self._algorithm, self._hasher.hexdigest())
+
+    def close(self) -> None:
+        """End the second thread, once it has hashed what it was given."""
+        if self._thread is not None:
+            self._hand_over()
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="rossfs-hash", daemon=True)
+        self._thread.start()
+
+    def _hand_over(self) -> None:
+        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
+        self._pending.clear()
+        self._gathered = 0
+        self._slots.acquire()
+        self._queue.put(data)
+
+    def _run(self) -> None:
+        while (data := self._queue.get()) is not None:
+            self._hasher.update(data)
+            self._slots.release()
