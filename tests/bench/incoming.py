@@ -29,7 +29,7 @@ def run(report: Report, directory: str, size: int = 1 << 30) -> None:
             with PeakMemory(server.pid) as peak:
                 through.measure(lambda target=target: _run("cp", source, target))  # type: ignore[misc]
             memory = max(memory, peak.peak)
-            native.measure(lambda: (_run("cp", source, plain), _run("sha256sum", plain)))
+            native.measure(lambda: _copy_and_hash(source, plain))
             os.unlink(plain)
             os.sync()
     report.bound(
@@ -47,6 +47,11 @@ def run(report: Report, directory: str, size: int = 1 << 30) -> None:
         "MB",
         note=f"idle {idle:.1f} MB",
     )
+
+
+def _copy_and_hash(source: str, target: str) -> None:
+    _run("cp", source, target)
+    _run("sha256sum", target)
 
 
 def _run(*command: str) -> None:
