@@ -203,6 +203,13 @@ class Directory(Node):
         directory."""
         return (name,)
 
+    def changed_by_others(self, name: bytes | None) -> None:
+        """*name*, one that `shown_as` gave, may be gone or something else: forget what is
+        remembered of it.  None: of every name.
+
+        Called for each change in a watched directory, before the kernel is told of it.
+        """
+
     async def create(
         self, name: bytes, mode: int, flags: int, caller: Caller
     ) -> tuple[Node, Handle]:

@@ -1,0 +1,269 @@
+"""Directories whose names are digests: blobs/, manifests/, indexes/, images/.
+
+    <place>/sha256/<hex>      always
+    <place>/sha512/<hex>      where content is filed under sha512
+
+A name is the digest in lower-case hexadecimal and means the same content for ever; all that can
+happen is that it comes or goes.  So what was found is remembered here and by the kernel until it is
+removed, through this directory or (says the watcher) by another process; that it is absent is
+never remembered.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
+
+import trio
+
+from rossfs.errors import Referenced
+from rossfs.oci.digest import HEX_LENGTHS, Digest, is_hex_name
+from rossfs.store.content import Unproven
+from rossfs.tree.digestlisting import COMPLETE, DigestListing, scan
+from rossfs.tree.node import (
+    FOREVER,
+    NLINK_UNKNOWN,
+    Attr,
+    Caller,
+    Directory,
+    Entries,
+    Entry,
+    Listing,
+    Node,
+    Unsettled,
+    read_only,
+)
+
+_REMEMBERED = 4096
+"""Nodes kept so that a name that the kernel asks for again costs no system call."""
+
+_AT_ONCE = 64 * 1024
+"""Bytes of a directory on disk up to which it is listed without a worker thread: a few hundred
+names."""
+
+_FRESH = 1.0
+"""Seconds for which a listing made by `settle` may be given out, should nobody fetch it at once."""
+
+_USUAL = b"sha256"
+
+_log = logging.getLogger("rossfs.tree")
+
+
+class Source(NamedTuple):
+    """What one directory of digests shows."""
+
+    algorithm: str
+    find: Callable[[Digest], Node | None]
+    """The node of a digest, or None; raises Unproven if `settle` has to tell.  A few system calls,
+    in any thread."""
+    settle: Callable[[Digest], object]
+    """Hash content without .meta; after that `find` answers.  For a worker thread."""
+    directories: Sequence[str]
+    """Of the disk: what they hold is shown; a removal there is a removal here."""
+    without: Sequence[str] = ()
+    """Of the disk: what they hold is not listed."""
+    mixed: bool = False
+    """The directories also hold what `find` does not show here."""
+    kind: int = stat.S_IFREG
+    """Type of the nodes, as in st_mode."""
+
+
+class DigestDirectory(Directory):
+    """The content that *source* finds, by the hexadecimal part of its digest.
+
+    *remove* deletes content that nothing refers to (in a worker thread); None: nothing can be
+    deleted here.
+    """
+
+    __slots__ = ("_nodes", "_pending", "_prepared", "_remove", "_source", "_wanted")
+
+    ttl: ClassVar[float] = 1.0  # the modification time is that of the directory on disk
+    replaces: ClassVar[bool] = False
+
+    def __init__(
+        self, ino: int, source: Source, remove: Callable[[Digest], object] | None = None
+    ) -> None:
+        super().__init__(ino)
+        self._source = source
+        self._remove = remove
+        self._nodes: dict[bytes, Node] = {}
+        self._pending: set[Digest] = set()
+        self._prepared: list[tuple[float, Listing]] = []
+        self._wanted = 0
+        """Listings that somebody is waiting for `settle` to make."""
+
+    def attr(self) -> Attr:
+        try:
+            modified_ns = os.stat(self._source.directories[0]).st_mtime_ns
+        except OSError:
+            modified_ns = 0
+        return Attr(
+            stat.S_IFDIR | (0o555 if self._remove is None else 0o755),
+            nlink=NLINK_UNKNOWN,
+            mtime_ns=modified_ns,
+            ctime_ns=modified_ns,
+            atime_ns=modified_ns,
+        )
+
+    def exists(self) -> bool:
+        """Whether any of its directories is on disk."""
+        return any(map(os.path.isdir, self._source.directories))
+
+    def lookup(self, name: bytes) -> Node | None:
+        node = self._nodes.get(name)
+        if node is not None:
+            return node
+        if not is_hex_name(name, self._source.algorithm):
+            return None
+        digest = Digest(self._source.algorithm, name.decode())
+        try:
+            return self._find(name, digest)
+        except Unproven:
+            self._pending.add(digest)
+            raise Unsettled from None
+
+    def _find(self, name: bytes, digest: Digest) -> Node | None:
+        node = self._source.find(digest)
+        if node is not None:
+            if len(self._nodes) >= _REMEMBERED:
+                del self._nodes[next(iter(self._nodes))]
+            self._nodes[name] = node
+        return node
+
+    def entries(self) -> Listing:
+        """A snapshot; that of a large directory is made by `settle`, in a worker thread."""
+        while self._prepared:
+            made, listing = self._prepared.pop()
+            if time.monotonic() - made < _FRESH:
+                self._wanted = max(0, self._wanted - 1)
+                return listing
+        if self._is_small():
+            try:
+                return self._snapshot(self._source.find)
+            except Unproven:
+                pass
+        self._wanted += 1
+        raise Unsettled
+
+    def _is_small(self) -> bool:
+        size = 0
+        for path in self._source.directories:
+            try:
+                size += os.stat(path).st_size
+            except OSError:
+                continue
+        return size <= _AT_ONCE
+
+    async def settle(self) -> None:
+        """Hash what lookups met without .meta; make a listing if one is wanted."""
+        for digest in tuple(self._pending):
+            try:
+                await trio.to_thread.run_sync(self._source.settle, digest, abandon_on_cancel=True)
+            finally:
+                self._pending.discard(digest)
+        if self._wanted:
+            listing = await trio.to_thread.run_sync(
+                self._snapshot, self._find_settled, abandon_on_cancel=True
+            )
+            self._prepared.append((time.monotonic(), listing))
+
+    def _find_settled(self, digest: Digest) -> Node | None:
+        """As the source's `find`, whatever it takes."""
+        try:
+            return self._source.find(digest)
+        except Unproven:
+            self._source.settle(digest)
+        try:
+            return self._source.find(digest)
+        except Unproven:  # somebody is writing it at this moment
+            return None
+
+    def _snapshot(self, find: Callable[[Digest], Node | None]) -> Listing:
+        """A listing as of now.  Touches nothing of this object that changes: runs in any thread."""
+        source = self._source
+        raw, bare = scan(source.directories, source.algorithm, source.without)
+        if source.mixed or bare:
+            width = HEX_LENGTHS[source.algorithm] // 2
+            hashes = (raw[start : start + width] for start in range(0, len(raw), width))
+            raw = b"".join(
+                one
+                for one in hashes
+                if not (source.mixed or one in bare)
+                or find(Digest(source.algorithm, one.hex())) is not None
+            )
+        complete = len(raw) <= COMPLETE * (HEX_LENGTHS[source.algorithm] // 2)
+        return DigestListing(raw, source.algorithm, self._entry if complete else self._name_only)
+
+    def _entry(self, name: bytes) -> Entry | None:
+        node = self._nodes.get(name)
+        if node is None:
+            try:
+                node = self._find(name, Digest(self._source.algorithm, name.decode()))
+            except Unproven:  # its .meta went, or turned bad, since the snapshot
+                return self._name_only(name)
+            if node is None:
+                return None
+        return Entry(name, node, self._source.kind)
+
+    def _name_only(self, name: bytes) -> Entry:
+        return Entry(name, None, self._source.kind)
+
+    def watched(self) -> Sequence[str]:
+        return self._source.directories
+
+    def shown_as(self, name: bytes) -> Sequence[bytes]:
+        return (name,) if is_hex_name(name, self._source.algorithm) else ()
+
+    def changed_by_others(self, name: bytes | None) -> None:
+        if name is None:
+            self._nodes.clear()
+        else:
+            self._nodes.pop(name, None)
+
+    async def unlink(self, name: bytes, caller: Caller) -> None:
+        """Delete content that nothing refers to.
+
+        Referenced (EBUSY) while a manifest, index, tag or pin needs it; the log says which.
+        """
+        if not is_hex_name(name, self._source.algorithm):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if self._remove is None:
+            raise read_only()
+        digest = Digest(self._source.algorithm, name.decode())
+        try:
+            await trio.to_thread.run_sync(self._remove, digest)
+        except Referenced as error:
+            _log.info("%s", error)
+            raise
+        finally:
+            self._nodes.pop(name, None)
+
+
+class ByAlgorithm(Directory):
+    """sha256/, and sha512/ where there is one on disk."""
+
+    __slots__ = ("_directories",)
+
+    ttl: ClassVar[float] = FOREVER
+
+    def __init__(self, ino: int, directories: Mapping[bytes, DigestDirectory]) -> None:
+        super().__init__(ino)
+        self._directories = directories
+
+    def lookup(self, name: bytes) -> Node | None:
+        directory = self._directories.get(name)
+        if directory is None or not (name == _USUAL or directory.exists()):
+            return None
+        return directory
+
+    def entries(self) -> Listing:
+        return Entries(
+            Entry(name, directory, stat.S_IFDIR)
+            for name, directory in self._directories.items()
+            if name == _USUAL or directory.exists()
+        )

@@ -1,0 +1,130 @@
+"""Places whose names and bytes are known when the mount begins."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rossfs.tree.node import (
+    FOREVER,
+    NLINK_UNKNOWN,
+    Attr,
+    Caller,
+    Directory,
+    Entries,
+    Entry,
+    File,
+    Handle,
+    Listing,
+    Node,
+    Symlink,
+    is_writing,
+    read_only,
+)
+
+
+class StaticDirectory(Directory):
+    """A directory that holds the given nodes and never another."""
+
+    __slots__ = ("_attr", "_children", "_listing")
+
+    ttl: ClassVar[float] = FOREVER
+    negative_ttl: ClassVar[float] = FOREVER
+    constant: ClassVar[bool] = True
+
+    def __init__(self, ino: int, children: Mapping[bytes, Node], modified_ns: int = 0) -> None:
+        super().__init__(ino)
+        self._children = dict(children)
+        self._listing = Entries(Entry(name, node) for name, node in children.items())
+        self._attr = Attr(
+            stat.S_IFDIR | 0o555,
+            nlink=NLINK_UNKNOWN,
+            mtime_ns=modified_ns,
+            ctime_ns=modified_ns,
+            atime_ns=modified_ns,
+        )
+
+    def attr(self) -> Attr:
+        return self._attr
+
+    def lookup(self, name: bytes) -> Node | None:
+        return self._children.get(name)
+
+    def entries(self) -> Listing:
+        return self._listing
+
+
+class BytesFile(File):
+    """A file with the given bytes, which never change."""
+
+    __slots__ = ("_data", "_modified_ns")
+
+    ttl: ClassVar[float] = FOREVER
+    constant: ClassVar[bool] = True
+
+    def __init__(self, ino: int, data: bytes, modified_ns: int = 0) -> None:
+        super().__init__(ino)
+        self._data = data
+        self._modified_ns = modified_ns
+
+    def attr(self) -> Attr:
+        return Attr(
+            stat.S_IFREG | 0o444,
+            size=len(self._data),
+            mtime_ns=self._modified_ns,
+            ctime_ns=self._modified_ns,
+            atime_ns=self._modified_ns,
+        )
+
+    async def open(self, flags: int, caller: Caller) -> Handle:
+        """Open for reading; EROFS for anything else."""
+        if is_writing(flags):
+            raise read_only()
+        return CachedBytes(self._data)
+
+
+class FixedSymlink(Symlink):
+    """A symbolic link that never changes, in a directory that never changes.
+
+    Symbolic links have no extended attributes here: Linux refuses user.* on them (xattr(7)), and
+    programs that list names which they cannot read then report errors.
+    """
+
+    __slots__ = ("_modified_ns",)
+
+    ttl: ClassVar[float] = FOREVER
+    constant: ClassVar[bool] = True
+
+    def __init__(self, ino: int, text: bytes, modified_ns: int = 0) -> None:
+        super().__init__(ino, text)
+        self._modified_ns = modified_ns
+
+    def attr(self) -> Attr:
+        return Attr(
+            stat.S_IFLNK | 0o777,
+            size=len(self.text),
+            mtime_ns=self._modified_ns,
+            ctime_ns=self._modified_ns,
+            atime_ns=self._modified_ns,
+        )
+
+
+class BytesHandle(Handle):
+    """An open file whose bytes are in memory."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return self._data[offset : offset + size]
+
+
+class CachedBytes(BytesHandle):
+    """Bytes that are the same at each opening, so that the kernel may keep them."""
+
+    __slots__ = ()
+
+    keep_cache: ClassVar[bool] = True

@@ -1,0 +1,34 @@
+"""How one mount shows its store: what was chosen when it was mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from rossfs.oci.platform import Platform
+from rossfs.tree.state import LogBuffer
+
+
+class View(NamedTuple):
+    """The choices of one mount that the tree needs."""
+
+    platform: Platform
+    """Whose manifest an index directory shows (option platform=)."""
+
+    pin_age: float
+    """Seconds for which a symlink in incoming/ protects what it names (option pin_age=)."""
+
+    uid: int
+    """Owner of what can be written here (option uid=)."""
+
+    gid: int
+    umask: int
+    """Permissions that new files do not get (option umask=)."""
+
+    log: LogBuffer
+    """What .ross/log shows."""
+
+    stats: Callable[[], Mapping[str, object]]
+    """What .ross/stats shows: plain values that JSON can hold, made anew at each call."""
+
+    read_only: bool
