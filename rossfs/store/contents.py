@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Final
 
-from rossfs.errors import Damaged, NotFound, RossfsError
+from rossfs.errors import Damaged, InvalidDocument, NotFound, RossfsError
 from rossfs.oci.digest import Digest, is_hex_name
 from rossfs.oci.mediatype import Kind, kind_of
 from rossfs.store import durable, meta, smallfile
@@ -25,8 +25,8 @@ from rossfs.store.access import Access
 from rossfs.store.content import Content, Unproven, is_sealed
 from rossfs.store.meta import Meta
 from rossfs.store.paths import ALGORITHMS, META, Area
-from rossfs.store.sniffing import media_type_of
-from rossfs.store.verify import Identity, Verifier, identity_of
+from rossfs.store.sniffing import DOCUMENT_LIMIT, media_type_of, read_whole
+from rossfs.store.verify import Identity, Verifier, identity_of, open_file
 
 # Where a digest is looked for, what it counts as first: an index lies in manifests/ too.
 _ORDER: Final = (Area.INDEXES, Area.MANIFESTS, Area.BLOBS)
@@ -38,10 +38,10 @@ _DAY = 86400
 class Contents:
     """All content of one store.  Thread safe."""
 
-    __slots__ = ("_access", "_guard", "_kept", "_places", "_prefixes", "verifier")
+    __slots__ = ("_guard", "_kept", "_places", "_prefixes", "access", "verifier")
 
     def __init__(self, access: Access, verifier: Verifier | None = None) -> None:
-        self._access = access
+        self.access = access
         self.verifier = verifier or Verifier()
         self._prefixes = {
             area: {name: f"{access.paths.area(area, name)}/" for name in ALGORITHMS}
@@ -185,11 +185,11 @@ class Contents:
     def _rebuild(self, area: Area, path: str, identity: Identity) -> None:
         """Write the .meta of the content in *path*, just found to be right."""
         known, data = _rebuilt(area, path, identity)
-        if self._access.writable:
+        if self.access.writable:
             # A full disk, or a directory in place of the .meta: it can still be read.
-            with contextlib.suppress(OSError, RossfsError), self._access.writing():
+            with contextlib.suppress(OSError, RossfsError), self.access.writing():
                 if os.path.lexists(path):
-                    scratch = self._access.paths.scratch
+                    scratch = self.access.paths.scratch
                     durable.replace_file(path + META, data, scratch, "rebuilt meta")
                     return
         with self._guard:
@@ -260,6 +260,27 @@ class Contents:
         """
         return self.verifier.open(content)
 
+    def read_document(self, content: Content) -> bytes:
+        """Return the bytes of a manifest or index, hashed anew each time.
+
+        Damaged, BlobNotFound; InvalidDocument if it is longer than a manifest may be.
+        """
+        if content.size > DOCUMENT_LIMIT:
+            raise InvalidDocument(
+                f"{content.digest} is too long for a manifest: {content.size} bytes"
+            )
+        fd, status = open_file(content.digest, content.path)
+        try:
+            data = read_whole(fd, min(status.st_size, DOCUMENT_LIMIT + 1))
+        finally:
+            os.close(fd)
+        actual = Digest.of(data, content.digest.algorithm)
+        if actual != content.digest:
+            raise self.verifier.accuse(
+                content, f"{content.digest} is damaged: its {len(data)} bytes hash to {actual}"
+            )
+        return data
+
     def note_access(self, content: Content) -> None:
         """Bring the time of the last access in the .meta up to date, at most once a day.
 
@@ -270,35 +291,33 @@ class Contents:
         if (
             content.area is not Area.BLOBS
             or now - content.accessed_at < _DAY
-            or not self._access.writable
+            or not self.access.writable
         ):
             return
         path = content.path + META
         # That somebody looked is not worth an error.
-        with contextlib.suppress(OSError, RossfsError, meta.InvalidMeta), self._access.writing():
+        with contextlib.suppress(OSError, RossfsError, meta.InvalidMeta), self.access.writing():
             data = smallfile.read(path, meta.LIMIT)
             if now - meta.parse(data).accessed_at >= _DAY and os.path.lexists(content.path):
                 data = meta.changed(data, accessed_at=now)
-                durable.replace_file(path, data, self._access.paths.scratch, "access time")
+                durable.replace_file(path, data, self.access.paths.scratch, "access time")
 
-    def remove(self, area: Area, digest: Digest, *, synced: bool = True) -> int | None:
+    def remove(self, area: Area, digest: Digest) -> int | None:
         """Remove what is stored under *digest* as *area*; return its bytes, None if it was not
         there.
 
-        An index goes from manifests/ too.  *synced* False leaves the syncing of the directories to
-        the caller.  Requires `Access.writing` or `Access.sweeping`.
+        An index goes from manifests/ too.  Requires `Access.writing` or `Access.sweeping`.
         """
         freed = None
-        what = area.value.removesuffix("s")
+        what = area.noun
         for place in (Area.INDEXES, Area.MANIFESTS) if area is Area.INDEXES else (area,):
             path = self._prefixes[place][digest.algorithm] + digest.hex
             with contextlib.suppress(FileNotFoundError):
-                size = os.lstat(path).st_size
+                status = os.lstat(path)
                 # Content first: .meta alone is nothing, content alone would be found again.
-                if durable.remove(path, what, synced=synced):
-                    freed = size
-            durable.remove(path + META, f"{what} meta", synced=synced)
-            self._kept.pop(path, None)
+                if not stat.S_ISDIR(status.st_mode) and durable.remove(path, what):
+                    freed = status.st_size
+            durable.remove(path + META, f"{what} meta")
         return freed
 
 

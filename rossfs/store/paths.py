@@ -22,6 +22,11 @@ class Area(StrEnum):
     MANIFESTS = "manifests"
     INDEXES = "indexes"
 
+    @property
+    def noun(self) -> str:
+        """The word for one of them."""
+        return "index" if self is Area.INDEXES else self.value.removesuffix("s")
+
 
 ALGORITHMS = ("sha256", "sha512")
 """Algorithms under which content can be filed: those that Python can hash everywhere."""

@@ -97,7 +97,7 @@ class Verifier:
         hashed here, unless it is sealed: Damaged if it is wrong.  Content that is the same as it
         was found is not looked at: that is what `check` is for.
         """
-        fd, status = _open(content.digest, content.path)
+        fd, status = open_file(content.digest, content.path)
         if identity_of(status) == _identity(content) or is_sealed(
             content.digest, status.st_mtime_ns
         ):
@@ -156,7 +156,7 @@ class Verifier:
 
     def _hash(self, digest: Digest, path: str) -> Identity:
         """Hash and remember.  Requires the lock of *path*."""
-        fd, status = _open(digest, path)
+        fd, status = open_file(digest, path)
         try:
             for _ in range(_ATTEMPTS):
                 _wait_for_tick(status.st_mtime_ns)
@@ -190,7 +190,8 @@ class Verifier:
         self._bad[path] = bad
 
 
-def _open(digest: Digest, path: str) -> tuple[int, os.stat_result]:
+def open_file(digest: Digest, path: str) -> tuple[int, os.stat_result]:
+    """Open the file of *digest* unverified; return its descriptor and status.  BlobNotFound."""
     try:
         return smallfile.open_regular(path)
     except FileNotFoundError as error:
