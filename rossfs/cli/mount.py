@@ -1,0 +1,108 @@
+"""`rossfs mount`, and `mount.rossfs`, which mount(8) calls.
+
+    rossfs mount STORE MOUNTPOINT [-o OPTIONS] [-f]
+    mount.rossfs STORE MOUNTPOINT [-sfnv] [-o OPTIONS] [-t TYPE]
+
+The helper's flags are mount(8)'s (there -f is fake: check, do not mount), its exit statuses too.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from rossfs.cli.main import complain
+from rossfs.errors import RossfsError, UsageError
+from rossfs.fs.mount import Supervisor, check, mount
+from rossfs.fs.options import MountOptions, parse
+
+# mount(8), "EXIT STATUS"
+_USAGE = 1
+_FAILED = 32
+
+OPTIONS_HELP = """\b
+Options behind -o, separated by commas:
+  ro                    refuse every change
+  allow_other           others may use the mount (default for root; noallow_other)
+  default_permissions   the kernel checks modes and owners (default; nodefault_permissions)
+  uid=, gid=            owner of everything (default: who mounts)
+  umask=OCTAL           permissions that nobody gets
+  platform=OS/ARCH      whose image an index shows (default: this machine's)
+  pin_age=DURATION      how long a name in incoming/ protects its blob (default: 1d)
+  readahead=KIB         how far the kernel reads ahead, root only (default: 1024)
+  dev, suid             devices and setuid bits count (default: nodev,nosuid)
+  log=FILE              write the log there; SIGUSR1 adds the stacks of all threads
+  debug                 log everything
+  foreground            do not become a daemon
+"""
+
+
+@click.command(epilog=OPTIONS_HELP)
+@click.argument("store", type=click.Path(path_type=str))
+@click.argument("mountpoint", type=click.Path(path_type=str))
+@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Mount options; see below.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
+def command(store: str, mountpoint: str, options: tuple[str, ...], foreground: bool) -> None:
+    """Mount the store in directory STORE on MOUNTPOINT.
+
+    Returns when the mount answers, or says why there is none.  SIGTERM and SIGINT end the server
+    and unmount; a dead mount that a killed server left on MOUNTPOINT is replaced.
+    """
+    chosen = parse(",".join(options))
+    if foreground:
+        chosen = chosen._replace(foreground=True)
+    supervisor = Supervisor(
+        os.environ.pop("NOTIFY_SOCKET", None), journal="JOURNAL_STREAM" in os.environ
+    )
+    mount(store, mountpoint, chosen, supervisor)
+
+
+class HelperCall(NamedTuple):
+    """What mount(8) asks its helper for."""
+
+    store: str
+    mountpoint: str
+    options: MountOptions
+    fake: bool = False
+    verbose: bool = False
+
+
+def parse_helper(argv: Sequence[str]) -> HelperCall:
+    """Read the arguments of `mount.rossfs`; UsageError if they cannot be meant."""
+    try:
+        flags, places = getopt.gnu_getopt(list(argv), "sfnvrwo:t:N:")
+    except getopt.GetoptError as error:
+        raise UsageError(error.msg) from error
+    if len(places) != 2:
+        raise UsageError("usage: mount.rossfs STORE MOUNTPOINT [-sfnv] [-o OPTIONS]")
+    given = {flag for flag, _ in flags}
+    text = ",".join(value for flag, value in flags if flag == "-o")
+    options = parse(text, sloppy="-s" in given)
+    if "-r" in given:
+        options = options._replace(read_only=True)
+    return HelperCall(places[0], places[1], options, fake="-f" in given, verbose="-v" in given)
+
+
+def helper(argv: Sequence[str]) -> int:
+    """Run `mount.rossfs` with *argv*; returns the exit status of mount(8)."""
+    try:
+        call = parse_helper(argv)
+    except RossfsError as error:
+        complain("mount.rossfs", error)
+        return _USAGE
+    try:
+        if call.fake:
+            check(call.store, call.mountpoint)
+        else:
+            mount(call.store, call.mountpoint, call.options, Supervisor())
+    except (RossfsError, OSError, KeyboardInterrupt) as error:
+        complain("mount.rossfs", error)
+        return _FAILED
+    if call.verbose:
+        print(f"mount.rossfs: {call.store} mounted on {call.mountpoint}.", file=sys.stdout)
+    return 0

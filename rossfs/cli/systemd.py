@@ -1,0 +1,71 @@
+"""`rossfs systemd`: a unit that mounts a store at boot."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+_UNIT = """\
+# Install as /etc/systemd/system/{name}.service, then: systemctl enable --now {name}
+[Unit]
+Description=Ross store {store} on {mountpoint}
+Documentation=man:rossfs(1)
+RequiresMountsFor={store_path}
+After=local-fs.target
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command} mount --foreground{options} -- {store_word} {mountpoint_word}
+Restart=on-failure
+TimeoutStartSec=90
+TimeoutStopSec=60
+KillMode=mixed
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@click.command
+@click.argument("store", type=click.Path(path_type=str))
+@click.argument("mountpoint", type=click.Path(path_type=str))
+@click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Options of the mount.")
+def command(store: str, mountpoint: str, options: tuple[str, ...]) -> None:
+    """Print a systemd service that mounts STORE on MOUNTPOINT."""
+    store, mountpoint = os.path.abspath(store), os.path.abspath(mountpoint)
+    joined = ",".join(options)
+    click.echo(
+        _UNIT.format(
+            name="rossfs-" + (os.path.basename(mountpoint) or "root"),
+            store=_text(store),
+            mountpoint=_text(mountpoint),
+            store_path=_word(store),
+            command=_word(_program()),
+            options=f" -o {_word(joined)}" if joined else "",
+            store_word=_word(store),
+            mountpoint_word=_word(mountpoint),
+        ),
+        nl=False,
+    )
+
+
+def _program() -> str:
+    """The absolute path of the command that runs now."""
+    program = os.path.abspath(sys.argv[0])
+    return program if os.path.basename(program) == "rossfs" else "/usr/local/bin/rossfs"
+
+
+def _text(path: str) -> str:
+    """*path* in a description: % begins a specifier (systemd.unit(5))."""
+    return path.replace("%", "%%")
+
+
+def _word(text: str) -> str:
+    """*text* as one word of a command line (systemd.service(5), "Command lines")."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return (
+        escaped if text and all(c.isalnum() or c in "/._-=,:+@" for c in text) else f'"{escaped}"'
+    )
