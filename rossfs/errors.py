@@ -8,10 +8,12 @@ shell gets.
             BlobNotFound  ManifestNotFound  TagNotFound  RepositoryNotFound  StoreNotFound
             MissingContent                    a manifest names what is not here
         InvalidName             EINVAL    2   outside the grammar of the specification
-            InvalidDigest  InvalidReference  NameTooLong (ENAMETOOLONG)
+            InvalidDigest  InvalidReference  InvalidPlatform  NameTooLong (ENAMETOOLONG)
         InvalidDocument         EBADMSG   4   JSON that is no manifest, index or config
+        InvalidSource           EBADMSG   4   no image archive or layout, or a broken one
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
         Damaged                 EIO       4   stored bytes are wrong
+        InodeCollision          EIO       1   two places of a mount have one inode number
         Conflict                EEXIST    5
             TagConflict                       a tag where a repository is, or the other way round
         Referenced              EBUSY     5   something still needs it
@@ -97,6 +99,10 @@ class InvalidReference(InvalidName):
     """A repository, tag or reference outside the grammar."""
 
 
+class InvalidPlatform(InvalidName):
+    """Text that is no platform: os/architecture, perhaps with /variant."""
+
+
 class NameTooLong(InvalidName):
     """A name or path longer than the filesystem can hold."""
 
@@ -105,6 +111,13 @@ class NameTooLong(InvalidName):
 
 class InvalidDocument(RossfsError):
     """JSON that is no manifest, index or config, or that is over a limit against hostile input."""
+
+    errno = _errno.EBADMSG
+    exit_status = 4
+
+
+class InvalidSource(RossfsError):
+    """An archive or a directory that holds no image, or that is truncated or damaged."""
 
     errno = _errno.EBADMSG
     exit_status = 4
@@ -122,6 +135,10 @@ class Damaged(RossfsError):
 
     errno = _errno.EIO
     exit_status = 4
+
+
+class InodeCollision(RossfsError):
+    """Two places of a mount have one inode number; the second is not shown."""
 
 
 class Conflict(RossfsError):
