@@ -22,7 +22,7 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.mediatype import OCTET_STREAM, Kind, is_foreign, kind_of
 from rossfs.oci.recognise import parse_as
-from rossfs.store import durable, meta, smallfile
+from rossfs.store import arrivals, durable, meta, smallfile
 from rossfs.store.content import Content, Unproven, seal
 from rossfs.store.contents import Contents
 from rossfs.store.meta import Meta
@@ -75,10 +75,11 @@ def require_document(contents: Contents, data: bytes, media_type: str, digest: D
 
 def refresh(contents: Contents, stored: Stored) -> bool:
     """Make content that is stored already, and known to be right, young again; False if it must be
-    filed.
+    filed.  Either way a collection that runs is told.
 
     Requires `Access.writing`.
     """
+    arrivals.note(contents.access.paths, stored.digest)
     try:
         found = contents.find_in(stored.area, stored.digest)
     except Unproven:
@@ -92,7 +93,7 @@ def refresh(contents: Contents, stored: Stored) -> bool:
     except PermissionError:
         # Another user's file: times can be set by its owner only, but it can be replaced.
         return False
-    if found.media_type == OCTET_STREAM != stored.media_type:
+    if _says_less(found.media_type, stored):
         _write_meta(contents, stored, found.path, found.created_at)
     return True
 
@@ -110,8 +111,11 @@ def file_away(contents: Contents, source: str, stored: Stored) -> None:
     paths = contents.access.paths
     target = paths.content(stored.area, stored.digest)
     durable.publish(source, target, what)
-    if not _has_meta(target, stored):
+    known = _known(target)
+    if known is None or known.size != stored.size:
         _write_meta(contents, stored, target, int(time.time()))
+    elif _says_less(known.media_type, stored):
+        _write_meta(contents, stored, target, known.created_at)
     if stored.area is Area.INDEXES:
         link_index(contents, stored.digest)
 
@@ -155,12 +159,18 @@ def _is_linked(contents: Contents, found: Content) -> bool:
         return False
 
 
-def _has_meta(path: str, stored: Stored) -> bool:
-    """Whether a .meta is there that can stay."""
+def _known(path: str) -> Meta | None:
+    """What the .meta beside *path* says, if it can be read."""
     with contextlib.suppress(OSError, meta.InvalidMeta):
-        known = meta.parse(smallfile.read(path + META, meta.LIMIT))
-        return known.size == stored.size and known.media_type in (stored.media_type, OCTET_STREAM)
-    return False
+        return meta.parse(smallfile.read(path + META, meta.LIMIT))
+    return None
+
+
+def _says_less(media_type: str, stored: Stored) -> bool:
+    """Whether *media_type*, which a .meta says, should give way to that of *stored*."""
+    if stored.area is not Area.BLOBS:
+        return area_of(media_type) is not stored.area
+    return media_type == OCTET_STREAM != stored.media_type
 
 
 def _write_meta(contents: Contents, stored: Stored, path: str, created_at: int) -> None:

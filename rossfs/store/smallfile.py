@@ -44,8 +44,8 @@ def read(path: str, limit: int) -> bytes:
         if status.st_size > limit:
             raise OSError(errno.EFBIG, f"more than {limit} bytes", path)
         data = os.read(fd, limit + 1)
-        # A file that grows meanwhile, or a file system that reads short.
-        while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
+        # A file system that reads short.
+        while len(data) < status.st_size and (more := os.read(fd, limit + 1 - len(data))):
             data += more
     finally:
         os.close(fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rossfs.oci.mediatype import OCTET_STREAM, layer_from_magic
+from rossfs.oci.recognise import recognise
 
 DOCUMENT_LIMIT = 4 << 20
 """Bytes of the largest manifest or index (distribution-spec, "Pushing Manifests")."""
@@ -15,8 +16,6 @@ _JSON_STARTS = b"{ \t\r\n"
 
 def document_type(data: bytes) -> str | None:
     """The media type of the manifest or index that *data* is, or None."""
-    from rossfs.oci.recognise import recognise
-
     # Most small blobs are no JSON at all.
     if not data or data[0] not in _JSON_STARTS or len(data) > DOCUMENT_LIMIT:
         return None

@@ -77,7 +77,7 @@ class Store:
     def references(self) -> References:
         from rossfs.store.references import References
 
-        return References(self.contents)
+        return References(self.contents, self.tags, self.pins)
 
     @cached_property
     def incoming(self) -> Incoming:
@@ -337,12 +337,13 @@ class Store:
 
 
 def _pieces(data: bytes | Iterable[bytes] | BinaryIO) -> Iterator[bytes]:
+    read: Callable[[int], bytes] | None = getattr(data, "read", None)
     if isinstance(data, (bytes, bytearray, memoryview)):
         view = memoryview(data)
         for start in range(0, len(view), BUFFER):
             yield bytes(view[start : start + BUFFER])
-    elif isinstance(data, Iterable) and not hasattr(data, "read"):
-        yield from data
-    else:
-        while piece := data.read(BUFFER):
+    elif read is not None:
+        while piece := read(BUFFER):
             yield piece
+    else:
+        yield from data
