@@ -81,6 +81,12 @@ class Access:
         with self._lock.exclusive():
             yield
 
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """As `writing`, and alone among those who change tags.  May not be nested."""
+        with self.writing(), self._lock.naming():
+            yield
+
     def require_writable(self) -> None:
         """ReadOnlyStore unless changes are possible."""
         if not self.writable:

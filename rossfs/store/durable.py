@@ -17,7 +17,7 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rossfs.errors import ReadOnlyStore, StoreFull
 
@@ -170,20 +170,43 @@ def symlink(text: str, path: str, scratch: str, what: str) -> None:
         raise
 
 
-def remove(path: str, what: str, *, synced: bool = True) -> bool:
-    """Remove the file *path*; False if it was not there.
-
-    *synced* False: the removal may be undone by a power cut, unless the caller syncs the directory.
-    """
+def remove(path: str, what: str) -> bool:
+    """Remove the file *path*; False if it was not there."""
     with explained(path):
         try:
             os.unlink(path)
         except FileNotFoundError:
             return False
     step(f"{what}: removed")
-    if synced:
-        sync_directory(os.path.dirname(path), what)
+    sync_directory(os.path.dirname(path), what)
     return True
+
+
+def remove_together(paths: Iterable[str], what: str) -> None:
+    """Remove the files that *paths* names, syncing each directory once at the end.
+
+    One path is asked for when the one before is gone.  What is missing is passed over.
+    """
+    directories = set()
+    try:
+        for path in paths:
+            with explained(path):
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    continue
+            directories.add(os.path.dirname(path))
+            step(f"{what}: removed")
+    finally:
+        for directory in directories:
+            sync_directory(directory, what)
+
+
+def discard(path: str) -> None:
+    """Remove a file that would do no harm if it came back: nothing is synced, nothing complained
+    of."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 def make_directory(path: str, what: str, mode: int = 0o755) -> None:

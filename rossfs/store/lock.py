@@ -1,12 +1,13 @@
 """Who may write and who may sweep, among all processes and threads that have the store open.
 
 Writers share the lock, a sweep (collection, repair) has it alone.  Two locks on the one file `lock`
-make that fair:
+make that fair, a third makes changes of tags follow one another:
 
     flock           shared by each writer for as long as it commits, exclusive for a sweep
     turnstile       an open-file-description lock on the first byte (fcntl(2), F_OFD_SETLKW), held
-    by a sweep while
-                    it waits and works, passed through by each writer on its way in
+                    by a sweep while it waits and works, passed through by each writer on its way in
+    naming          the same on the second byte, held by a writer while it looks at the tags and
+                    changes one
 
 Without the turnstile a steady stream of writers would keep a sweep waiting for ever.  Each
 acquisition has an open file description of its own, since both kinds of lock belong to that and not
@@ -27,6 +28,9 @@ from rossfs.store import durable
 
 # struct flock of fcntl(2): type, whence, start, length, pid; Linux, 64-bit offsets.
 _FLOCK = struct.Struct("hhqqi4x")
+
+_TURNSTILE = 0
+_NAMING = 1
 
 
 class StoreLock:
@@ -52,9 +56,9 @@ class StoreLock:
             return
         fd = self._open()
         try:
-            _turnstile(fd, fcntl.F_WRLCK)
+            _byte(fd, _TURNSTILE, fcntl.F_WRLCK)
             fcntl.flock(fd, fcntl.LOCK_SH)
-            _turnstile(fd, fcntl.F_UNLCK)
+            _byte(fd, _TURNSTILE, fcntl.F_UNLCK)
             self._held.depth = 1
             yield
         finally:
@@ -73,7 +77,7 @@ class StoreLock:
         )
         fd = self._open()
         try:
-            _turnstile(fd, fcntl.F_WRLCK)
+            _byte(fd, _TURNSTILE, fcntl.F_WRLCK)
             fcntl.flock(fd, fcntl.LOCK_EX)
             self._held.depth = 1
             yield
@@ -81,10 +85,24 @@ class StoreLock:
             self._held.depth = 0
             os.close(fd)
 
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Hold the names of tags alone; wait for whoever changes one.  May not be nested.
+
+        Requires shared or exclusive.
+        """
+        assert getattr(self._held, "depth", 0), "the store lock comes first"
+        fd = self._open()
+        try:
+            _byte(fd, _NAMING, fcntl.F_WRLCK)
+            yield
+        finally:
+            os.close(fd)
+
     def _open(self) -> int:
         with durable.explained(self._path):
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
-def _turnstile(fd: int, kind: int) -> None:
-    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _FLOCK.pack(kind, os.SEEK_SET, 0, 1, 0))
+def _byte(fd: int, start: int, kind: int) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _FLOCK.pack(kind, os.SEEK_SET, start, 1, 0))
