@@ -1,0 +1,125 @@
+"""From what a node says of itself to what pyfuse3 wants, and back.
+
+EntryAttributes is pyfuse3's name for struct fuse_entry_param: node id, attributes, cache times.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import stat
+import sys
+
+from pyfuse3 import EntryAttributes, SetattrFields
+
+from rossfs.tree.node import BLOCK, AttrChange, Entry, Node
+
+UNKNOWN_INO = 0xFFFFFFFF
+"""d_ino of a name whose number nobody knows: FUSE_UNKNOWN_INO of libfuse.  0 would make some
+programs believe that the entry was deleted."""
+
+SECTOR = 512
+"""Unit of st_blocks (stat(2))."""
+
+
+class Attributes:
+    """Builds answers for one mount: nodes that name no owner get *uid* and *gid*; the bits of
+    *umask* are taken from all permissions but those of symbolic links."""
+
+    __slots__ = ("_gid", "_kept", "_uid")
+
+    def __init__(self, uid: int, gid: int, umask: int = 0) -> None:
+        self._uid = uid
+        self._gid = gid
+        self._kept = ~(umask & 0o777)
+
+    def build(self, node: Node) -> EntryAttributes:
+        """The kernel's answer about *node*, with the node's cache time."""
+        attr = node.attr()
+        mode, size, nlink, uid, gid, rdev, mtime_ns, ctime_ns, atime_ns = attr
+        entry = EntryAttributes()
+        entry.st_ino = node.ino
+        entry.st_mode = mode if stat.S_ISLNK(mode) else mode & self._kept
+        entry.st_nlink = nlink
+        entry.st_uid = self._uid if uid is None else uid
+        entry.st_gid = self._gid if gid is None else gid
+        if rdev:
+            entry.st_rdev = rdev
+        entry.st_size = size
+        entry.st_blocks = (size + 511) // SECTOR
+        entry.st_mtime_ns = mtime_ns
+        entry.st_ctime_ns = ctime_ns
+        entry.st_atime_ns = atime_ns
+        entry.entry_timeout = entry.attr_timeout = node.ttl
+        return entry
+
+    def uncached(self, node: Node) -> EntryAttributes:
+        """The same, but the kernel shall ask again each time."""
+        entry = self.build(node)
+        entry.entry_timeout = entry.attr_timeout = 0.0
+        return entry
+
+
+def absent(ttl: float) -> EntryAttributes:
+    """The answer "no such name" that the kernel may believe for *ttl* seconds."""
+    entry = EntryAttributes()
+    entry.st_ino = 0
+    entry.entry_timeout = ttl
+    return entry
+
+
+def wanted(attr: EntryAttributes, fields: SetattrFields) -> AttrChange:
+    """What a SETATTR request asks for."""
+    return AttrChange(
+        mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+        uid=attr.st_uid if fields.update_uid else None,
+        gid=attr.st_gid if fields.update_gid else None,
+        size=attr.st_size if fields.update_size else None,
+        mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+        atime_ns=attr.st_atime_ns if fields.update_atime else None,
+    )
+
+
+class NamesOnly:
+    """Entries of READDIRPLUS that name something without making an inode of it.
+
+    A node id of 0 tells the kernel that no attributes come with the entry (fs/fuse/readdir.c,
+    fuse_direntplus_link): no inode, no lookup count, nothing to forget later.  pyfuse3 sets the
+    node id and d_ino together, so the node id is written into its C struct, where it was found by
+    trying.
+    """
+
+    __slots__ = ("_entry", "_node_id")
+
+    def __init__(self, entry: EntryAttributes, node_id: ctypes.c_uint64) -> None:
+        self._entry = entry
+        self._node_id = node_id
+
+    @classmethod
+    def possible(cls) -> NamesOnly | None:
+        """None where the struct does not lie as expected: then list complete entries."""
+        if sys.implementation.name != "cpython":
+            return None  # id() is an address in CPython only
+        entry = EntryAttributes()
+        entry.st_ino, entry.generation = 0x5245414444495231, 0x4E4F44454944544F
+        sought = entry.st_ino.to_bytes(8, sys.byteorder)
+        sought += entry.generation.to_bytes(8, sys.byteorder)  # beside it in fuse_entry_param
+        memory = ctypes.string_at(id(entry), EntryAttributes.__basicsize__)
+        offset = memory.find(sought)
+        if offset < 0 or memory.count(sought) != 1 or offset % 8:
+            return None
+        node_id = ctypes.c_uint64.from_address(id(entry) + offset)
+        before = entry.__getstate__()
+        node_id.value = 0
+        if {**before, "st_ino": 0} != dict(entry.__getstate__()):
+            return None
+        entry.generation = 0
+        entry.st_blksize = BLOCK
+        return cls(entry, node_id)
+
+    def __call__(self, name: Entry) -> EntryAttributes:
+        """The answer for *name*, good until the next call."""
+        entry = self._entry
+        entry.st_mode = name.kind
+        entry.st_ino = name.ino or UNKNOWN_INO
+        self._node_id.value = 0
+        return entry

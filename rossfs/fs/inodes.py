@@ -1,0 +1,156 @@
+"""The nodes that the kernel knows.
+
+A node is here exactly while its lookup count is above zero, and it is the object that was met
+first; the root is always here.  A second node under a number that is taken by another place is
+refused: the kernel would mix them up.
+
+Nothing here waits, so counts and answers always agree.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterable
+
+from pyfuse3 import EntryAttributes, FUSEError
+
+from rossfs.errors import InodeCollision
+from rossfs.fs.attributes import Attributes
+from rossfs.tree.node import Directory, Node
+
+log = logging.getLogger("rossfs.fs")
+
+
+class Known:
+    """A node that the kernel knows: how often it was told, and the answer if that is constant.
+
+    The answer is kept from the second time on: of what is constant the kernel usually asks once,
+    and a million answers would be 220 MB.
+    """
+
+    __slots__ = ("answer", "count", "node")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.count = 1
+        self.answer: EntryAttributes | None = None
+
+
+def _ignore(_directory: Directory) -> None:
+    pass
+
+
+class Inodes:
+    """The table.  *appeared* and *vanished* are told of each directory as the kernel begins and
+    ceases to know it."""
+
+    def __init__(
+        self,
+        root: Directory,
+        attributes: Attributes,
+        appeared: Callable[[Directory], None] = _ignore,
+        vanished: Callable[[Directory], None] = _ignore,
+    ) -> None:
+        self.root = root
+        self._build = attributes.build
+        self._appeared = appeared
+        self._vanished = vanished
+        self.known: dict[int, Known] = {root.ino: Known(root)}
+        self.directories: dict[int, Directory] = {root.ino: root}
+        self.parents: dict[int, int] = {root.ino: root.ino}
+        appeared(root)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def node(self, ino: int) -> Node:
+        """The node of *ino*; ESTALE if the kernel should not know it."""
+        known = self.known.get(ino)
+        if known is None:
+            raise FUSEError(errno.ESTALE)
+        return known.node
+
+    def directory(self, ino: int) -> Directory:
+        """The directory of *ino*; ESTALE or ENOTDIR."""
+        directory = self.directories.get(ino)
+        if directory is None:
+            raise FUSEError(errno.ENOTDIR if ino in self.known else errno.ESTALE)
+        return directory
+
+    def remember(self, node: Node, parent: int) -> EntryAttributes:
+        """`answer` and `count` in one: the kernel is told of *node*, found in the directory
+        *parent*."""
+        known = self.known.get(node.ino)
+        if known is not None and known.node is node and known.answer is not None:
+            known.count += 1
+            return known.answer
+        answer = self.answer(node)
+        self.count(node, parent)
+        return answer
+
+    def answer(self, node: Node) -> EntryAttributes:
+        """The kernel's answer about *node*, which must be followed by `count` if it is sent as an
+        entry.
+
+        InodeCollision, or whatever attr() raises; nothing has changed then.
+        """
+        known = self.known.get(node.ino)
+        if known is None:
+            return self._build(node)
+        if known.answer is not None and known.node is node:
+            return known.answer
+        if known.node is not node and not known.node.same(node):
+            log.error("inode number %d is taken twice: %r and %r", node.ino, known.node, node)
+            raise InodeCollision(f"inode number {node.ino} belongs to another place")
+        return self.current(known)
+
+    def current(self, known: Known) -> EntryAttributes:
+        """The answer about a node of the table."""
+        answer = known.answer
+        if answer is None:
+            answer = self._build(known.node)
+            if known.node.constant:
+                known.answer = answer
+        return answer
+
+    def count(self, node: Node, parent: int) -> None:
+        """The kernel is told of *node*, found in the directory *parent*: one lookup more."""
+        known = self.known.get(node.ino)
+        if known is not None:
+            known.count += 1
+            return
+        self.known[node.ino] = Known(node)
+        if isinstance(node, Directory):
+            self.directories[node.ino] = node
+            self.parents[node.ino] = parent
+            self._appeared(node)
+
+    def forget(self, inodes: Iterable[tuple[int, int]]) -> None:
+        """Take counts back, (ino, how many) each.  Never raises."""
+        for ino, lookups in inodes:
+            known = self.known.get(ino)
+            if known is None:
+                continue
+            known.count -= lookups
+            if known.count > 0 or known.node is self.root:
+                continue
+            del self.known[ino]
+            self._gone(known.node)
+
+    def forget_all(self) -> None:
+        """The mount ended: nobody knows anything any more."""
+        nodes = [known.node for known in self.known.values()]
+        self.known.clear()
+        for node in nodes:
+            self._gone(node)
+
+    def _gone(self, node: Node) -> None:
+        try:
+            if isinstance(node, Directory):
+                self.directories.pop(node.ino, None)
+                self.parents.pop(node.ino, None)
+                self._vanished(node)
+            node.forgotten()
+        except Exception:
+            log.exception("forgetting inode %d: unforeseen error", node.ino)
