@@ -1,0 +1,101 @@
+"""What an export has to write: an image or index of the store with everything it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rossfs.errors import Damaged, InvalidDocument, ManifestNotFound, MissingContent
+from rossfs.oci.descriptor import Descriptor
+from rossfs.oci.digest import Digest, hasher_for
+from rossfs.oci.manifest import Manifest
+from rossfs.oci.mediatype import is_foreign
+from rossfs.oci.recognise import parse_as
+from rossfs.store.pins import Hold
+from rossfs.store.store import Store
+
+DEPTH = 8
+_NAMED = 5
+
+
+class Document(NamedTuple):
+    """A manifest or index to export."""
+
+    digest: Digest
+    data: bytes
+    media_type: str
+
+
+class Contents(NamedTuple):
+    """All that one export writes."""
+
+    top: Document
+    documents: tuple[Document, ...]
+    """*top* first."""
+    blobs: tuple[Descriptor, ...]
+
+
+def gather(store: Store, digest: Digest, hold: Hold) -> Contents:
+    """Find what *digest* needs, and hold it.
+
+    ManifestNotFound if it is not stored, MissingContent if something that it needs is not.  An
+    index may lack manifests, a manifest its foreign layers.
+    """
+    documents: dict[Digest, Document] = {}
+    blobs: dict[Digest, Descriptor] = {}
+
+    def visit(digest: Digest, depth: int) -> None:
+        if digest in documents:
+            return
+        if depth > DEPTH:
+            raise InvalidDocument(f"{digest} is more than {DEPTH} indexes deep")
+        hold.add(digest)
+        data, media_type = store.get_manifest(digest)
+        documents[digest] = Document(digest, data, media_type)
+        value = parse_as(data, media_type)
+        if isinstance(value, Manifest):
+            for descriptor in value.references():
+                blobs.setdefault(descriptor.digest, descriptor)
+            return
+        for item in value.manifests:
+            try:
+                visit(item.digest, depth + 1)
+            except ManifestNotFound:
+                continue
+
+    visit(digest, 0)
+    return Contents(documents[digest], tuple(documents.values()), _stored(store, blobs, hold))
+
+
+def _stored(store: Store, blobs: dict[Digest, Descriptor], hold: Hold) -> tuple[Descriptor, ...]:
+    hold.add(*blobs)
+    found, missing = [], []
+    for digest, descriptor in blobs.items():
+        content = store.contents.settle(digest)
+        if content is not None:
+            if content.size != descriptor.size:
+                raise Damaged(
+                    f"{digest} has {content.size} bytes; its manifest says {descriptor.size}"
+                )
+            found.append(descriptor)
+        elif not is_foreign(descriptor.media_type):
+            missing.append(str(digest))
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise MissingContent(f"the store lacks {', '.join(missing[:_NAMED])}{more}")
+    return tuple(found)
+
+
+def checked(store: Store, digest: Digest) -> Iterator[bytes]:
+    """Give the bytes of a blob in pieces; Damaged, after the last, if they are wrong.
+
+    Content with a seal was not looked at since it was written: what leaves the store is.
+    """
+    hasher = hasher_for(digest.algorithm)
+    with store.open_blob(digest) as reader:
+        for chunk in reader.chunks():
+            hasher.update(chunk)
+            yield chunk
+        if hasher.hexdigest() != digest.hex:
+            reason = f"{digest} is damaged: its bytes hash to {hasher.hexdigest()}"
+            raise store.verifier.accuse(reader.content, reason)
