@@ -9,7 +9,6 @@ config's diff ID says.
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 import zlib
@@ -24,6 +23,7 @@ from rossfs.image.source import Root
 from rossfs.oci.config import Config
 from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest, hasher_for
+from rossfs.oci.document import compact, parse_array
 from rossfs.oci.mediatype import OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST
 from rossfs.oci.quotation import quote
 
@@ -136,11 +136,8 @@ def _items(files: Files) -> list[dict[str, Any]]:
     data = read(files, MANIFEST_FILE, DOCUMENT_LIMIT)
     if data is None:
         raise InvalidSource(f"{files.name} holds no image: it has no {MANIFEST_FILE}")
-    try:
-        items = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidDocument(f"{MANIFEST_FILE} of {files.name} is no JSON: {error}") from error
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    items = parse_array(data, f"{MANIFEST_FILE} of {files.name}")
+    if not all(isinstance(item, dict) for item in items):
         raise InvalidDocument(f"{MANIFEST_FILE} of {files.name} is no list of images")
     if not items or len(items) > _IMAGE_LIMIT:
         raise InvalidSource(f"{files.name} holds {len(items)} images")
@@ -203,4 +200,4 @@ def _manifest(config: _Layer, layers: list[_Layer]) -> bytes:
         "config": described(config),
         "layers": [described(layer) for layer in layers],
     }
-    return json.dumps(document, separators=(",", ":")).encode()
+    return compact(document)

@@ -9,7 +9,6 @@ Everything is hashed on its way out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from rossfs.image.sink import Sink
 from rossfs.image.transport import Place, Transport
 from rossfs.image.workers import Workers
 from rossfs.oci.digest import Digest
+from rossfs.oci.document import compact
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_DOCUMENT, LAYOUT_FILE, REF_NAME, blob_path
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.mediatype import layer_extension
@@ -113,7 +113,7 @@ class _Export:
         sink = TarSink(fd, path)
         _add(sink, LAYOUT_FILE, LAYOUT_DOCUMENT)
         index = {"schemaVersion": 2, "manifests": [_entry(self._contents, name)]}
-        _add(sink, INDEX_FILE, _compact(index))
+        _add(sink, INDEX_FILE, compact(index))
         if extra is not None:
             _add(sink, DOCKER_FILE, extra)
         self.write_blobs(sink, Workers(1))
@@ -205,12 +205,8 @@ def _docker_manifest(contents: Contents, name: _Name) -> bytes:
         "RepoTags": [name.familiar] if name.familiar else None,
         "Layers": [blob_path(layer.digest) for layer in manifest.layers],
     }
-    return _compact([image])
+    return compact([image])
 
 
 def _add(sink: Sink, path: str, data: bytes) -> None:
     sink.add(path, len(data), [data])
-
-
-def _compact(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import uuid
@@ -21,7 +20,7 @@ from rossfs.errors import Conflict, InvalidSource
 from rossfs.image.directory import DirectoryFiles
 from rossfs.image.files import read
 from rossfs.image.layoutsource import CONTAINERD_NAME, DOCUMENT_LIMIT, LayoutSource
-from rossfs.oci.document import parse_document
+from rossfs.oci.document import compact, parse_document
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_DOCUMENT, LAYOUT_FILE, REF_NAME
 from rossfs.store import durable
 
@@ -75,7 +74,7 @@ class LayoutSink:
                 else parse_document(data, f"{INDEX_FILE} of {self._root}")
             )
             index["manifests"] = _merged(index.get("manifests") or [], entry, self._root)
-            text = json.dumps(index, separators=(",", ":"), ensure_ascii=False).encode()
+            text = compact(index)
             self.add(INDEX_FILE, len(text), [text])
         finally:
             os.close(directory)

@@ -69,7 +69,7 @@ class TarReader:
     ) -> None:
         self._read = read
         self._source = source
-        self._skip = skip or self._skip_by_reading
+        self._skip = skip
         self._offset = 0
         self._left = 0  # bytes of the entry's content that were not read yet
         self._padding = 0
@@ -120,8 +120,7 @@ class TarReader:
         return Entry(name, which, size, target, self._offset)
 
     def _next_header(self) -> bytes | None:
-        self._skip(self._left)
-        self._pass_padding()
+        self._pass_content()
         header = self._read(BLOCK)
         # Some writers leave the two blocks of zeros at the end out.
         if not header or header == _ZEROS:
@@ -135,10 +134,17 @@ class TarReader:
         self._offset += BLOCK
         return header
 
-    def _pass_padding(self) -> None:
-        padding, self._padding, self._left = self._padding, 0, 0
+    def _pass_content(self) -> None:
+        """Go on to where the next header is."""
+        if self._skip is None:
+            while self._left:
+                self._left -= len(self._exactly(min(self._left, CHUNK)))
+        else:
+            self._skip(self._left)
+            self._offset += self._left
         # The last entry may lack its padding.
-        self._offset += len(self._read(padding)) if padding else 0
+        self._offset += len(self._read(self._padding)) if self._padding else 0
+        self._left = self._padding = 0
 
     def _extension(self, size: int) -> bytes:
         if size > _EXTENSION_LIMIT:
@@ -153,10 +159,6 @@ class TarReader:
         if len(data) < size:
             raise InvalidSource(self._truncated())
         return data
-
-    def _skip_by_reading(self, size: int) -> None:
-        while size:
-            size -= len(self._exactly(min(size, CHUNK)))
 
     def _truncated(self) -> str:
         return f"{self._source} is truncated: it ends after {self._offset} bytes"

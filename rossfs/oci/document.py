@@ -47,6 +47,21 @@ def parse_document(data: bytes, what: str) -> dict[str, Any]:
 
     Raises InvalidDocument for anything that is not strict JSON, not an object, or over a limit.
     """
+    document = _parse(data, what)
+    if not isinstance(document, dict):
+        raise InvalidDocument(f"{what} is a JSON {_type_name(document)}, not an object")
+    return document
+
+
+def parse_array(data: bytes, what: str) -> list[Any]:
+    """Parse *data*, a JSON array, as `parse_document` parses an object."""
+    document = _parse(data, what)
+    if not isinstance(document, list):
+        raise InvalidDocument(f"{what} is a JSON {_type_name(document)}, not an array")
+    return document
+
+
+def _parse(data: bytes, what: str) -> Any:
     if len(data) > MAX_BYTES:
         raise InvalidDocument(f"{what} has {len(data)} bytes, more than {MAX_BYTES}")
     if data.startswith(_BOM):
@@ -70,8 +85,6 @@ def parse_document(data: bytes, what: str) -> dict[str, Any]:
         ) from None
     except _Refused as error:
         raise InvalidDocument(f"{what} is refused: {error}") from None
-    if not isinstance(document, dict):
-        raise InvalidDocument(f"{what} is a JSON {_type_name(document)}, not an object")
     if _ESCAPED_SURROGATE.search(data) is not None:
         _check_encodable(document, what)
     return document
@@ -175,7 +188,7 @@ def annotations_field(fields: dict[str, Any], where: str) -> MappingProxyType[st
     return MappingProxyType(value)
 
 
-def compact(document: dict[str, Any]) -> bytes:
+def compact(document: dict[str, Any] | list[Any]) -> bytes:
     """Write *document* as tools write manifests: UTF-8, in the order of its keys, no spaces."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -196,7 +209,7 @@ def _check_structure(data: bytes, what: str) -> None:
         raise InvalidDocument(f"{what} nests {depth} deep, more than {MAX_DEPTH}")
 
 
-def _check_encodable(document: dict[str, Any], what: str) -> None:
+def _check_encodable(document: Any, what: str) -> None:
     try:
         compact(document)
     except UnicodeEncodeError:
