@@ -135,7 +135,8 @@ class Watcher:
     def _remove(self, wd: int) -> None:
         """Watch *wd* no longer; whoever shows it must be watched anew."""
         watch = self._by_wd.pop(wd)
-        for ino in watch.showing:
+        for ino, directory in watch.showing.items():
+            directory.changed_by_others(None)
             self._wds[ino].discard(wd)
             self.unwatched.add(ino)
         if self._inotify is not None:
@@ -254,6 +255,7 @@ class Watcher:
             self._forget_paths(f"{watch.path}/{changed}")
         for ino, directory in list(watch.showing.items()):
             for shown in directory.shown_as(name):
+                directory.changed_by_others(shown)
                 # A name that only appears changes what the kernel knows if "absent" was cached, or
                 # if it took another's place.
                 if (

@@ -55,22 +55,44 @@ def read(store: Manifests, digest: Digest) -> Document:
     return Document(digest, media_type, data, parse_as(data, media_type))
 
 
-def choose(store: Manifests, document: Document, platform: Platform) -> Image:
-    """The image that *document* means on *platform*; of a manifest, the manifest itself.
+class Choice(NamedTuple):
+    """What a document means on one platform: one of the two, or neither where an index has nothing
+    for the platform."""
 
-    ManifestNotFound if an index has none for the platform, or one that is not stored.
+    image: Image | None
+    missing: Digest | None
+    """What an index chooses, and what is not stored."""
+
+
+def choose(store: Manifests, document: Document, platform: Platform) -> Choice:
+    """What *document* means on *platform*; a manifest means itself.
+
+    Damaged or InvalidDocument if what an index chooses cannot be used.
     """
     for _ in range(DEPTH):
         if isinstance(document.value, Manifest):
-            return Image(document.digest, document.media_type, document.data, document.value)
+            return Choice(
+                Image(document.digest, document.media_type, document.data, document.value), None
+            )
         chosen = document.value.choose(platform)
         if chosen is None:
-            raise ManifestNotFound(f"index {document.digest} has no manifest for {platform}")
-        document = read(store, chosen.digest)
-    raise ManifestNotFound(f"{document.digest} is more than {DEPTH} indexes deep")
+            break
+        try:
+            document = read(store, chosen.digest)
+        except ManifestNotFound:
+            return Choice(None, chosen.digest)
+    return Choice(None, None)
 
 
 def resolve(store: Manifests, digest: Digest, platform: Platform) -> Image:
-    """The image that *digest*, a manifest or an index, means on *platform*; errors as `read` and
-    `choose`."""
-    return choose(store, read(store, digest), platform)
+    """The image that *digest*, a manifest or an index, means on *platform*.
+
+    ManifestNotFound if it is not stored, or an index that has none for the platform or whose choice
+    is not stored; Damaged, InvalidDocument.
+    """
+    image, missing = choose(store, read(store, digest), platform)
+    if image is not None:
+        return image
+    if missing is not None:
+        raise ManifestNotFound(f"{missing}, the manifest for {platform} of {digest}, is not stored")
+    raise ManifestNotFound(f"index {digest} has no manifest for {platform}")

@@ -96,10 +96,10 @@ class ContentFiles:
             return None
         return self._file(digest, status.st_size, status.st_mtime_ns)
 
-    def find(self, digest: Digest, *areas: Area) -> ContentFile | None:
-        """As `glance`, for content that counts as one of *areas*."""
+    def find(self, area: Area, digest: Digest) -> ContentFile | None:
+        """As `glance`, for content that counts as *area*."""
         content = self.contents.find(digest)
-        if content is None or content.area not in areas:
+        if content is None or content.area is not area:
             return None
         return self._file(digest, content.size, content.modified_ns)
 

@@ -1,9 +1,6 @@
 """Listings of directories whose names are digests, of any size.
 
-A snapshot keeps the hash itself, 32 bytes a name, and makes each entry when it is asked for it.  Up
-to 131,072 names every entry has its complete attributes, which saves the kernel a lookup for each;
-above that it has the name only: nobody stats a million files, and the kernel would keep an inode
-for each of them.
+A snapshot keeps the hash itself, 32 bytes a name, and makes each entry when it is asked for it.
 """
 
 from __future__ import annotations
@@ -15,9 +12,6 @@ from typing import NamedTuple, overload
 from rossfs.oci.digest import HEX_LENGTHS
 from rossfs.store.paths import META
 from rossfs.tree.node import Entry
-
-COMPLETE = 131_072
-"""Names up to which entries have their attributes."""
 
 
 class Names(NamedTuple):

@@ -11,11 +11,11 @@ never remembered.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import stat
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -24,7 +24,7 @@ import trio
 from rossfs.errors import Referenced
 from rossfs.oci.digest import HEX_LENGTHS, Digest, is_hex_name
 from rossfs.store.content import Unproven
-from rossfs.tree.digestlisting import COMPLETE, DigestListing, scan
+from rossfs.tree.digestlisting import DigestListing, scan
 from rossfs.tree.node import (
     FOREVER,
     NLINK_UNKNOWN,
@@ -38,16 +38,10 @@ from rossfs.tree.node import (
     Unsettled,
     read_only,
 )
+from rossfs.tree.snapshots import COMPLETE, Snapshots, is_small
 
 _REMEMBERED = 4096
 """Nodes kept so that a name that the kernel asks for again costs no system call."""
-
-_AT_ONCE = 64 * 1024
-"""Bytes of a directory on disk up to which it is listed without a worker thread: a few hundred
-names."""
-
-_FRESH = 1.0
-"""Seconds for which a listing made by `settle` may be given out, should nobody fetch it at once."""
 
 _USUAL = b"sha256"
 
@@ -76,26 +70,24 @@ class Source(NamedTuple):
 class DigestDirectory(Directory):
     """The content that *source* finds, by the hexadecimal part of its digest.
 
-    *remove* deletes content that nothing refers to (in a worker thread); None: nothing can be
-    deleted here.
+    *remove* deletes content that nothing refers to, in a worker thread, and answers whether it was
+    there; None: nothing can be deleted here.
     """
 
-    __slots__ = ("_nodes", "_pending", "_prepared", "_remove", "_source", "_wanted")
+    __slots__ = ("_nodes", "_pending", "_remove", "_snapshots", "_source")
 
     ttl: ClassVar[float] = 1.0  # the modification time is that of the directory on disk
     replaces: ClassVar[bool] = False
 
     def __init__(
-        self, ino: int, source: Source, remove: Callable[[Digest], object] | None = None
+        self, ino: int, source: Source, remove: Callable[[Digest], bool] | None = None
     ) -> None:
         super().__init__(ino)
         self._source = source
         self._remove = remove
         self._nodes: dict[bytes, Node] = {}
         self._pending: set[Digest] = set()
-        self._prepared: list[tuple[float, Listing]] = []
-        self._wanted = 0
-        """Listings that somebody is waiting for `settle` to make."""
+        self._snapshots = Snapshots()
 
     def attr(self) -> Attr:
         try:
@@ -137,27 +129,14 @@ class DigestDirectory(Directory):
 
     def entries(self) -> Listing:
         """A snapshot; that of a large directory is made by `settle`, in a worker thread."""
-        while self._prepared:
-            made, listing = self._prepared.pop()
-            if time.monotonic() - made < _FRESH:
-                self._wanted = max(0, self._wanted - 1)
-                return listing
-        if self._is_small():
-            try:
+        listing = self._snapshots.take()
+        if listing is not None:
+            return listing
+        if is_small(self._source.directories):
+            with contextlib.suppress(Unproven):
                 return self._snapshot(self._source.find)
-            except Unproven:
-                pass
-        self._wanted += 1
+        self._snapshots.want()
         raise Unsettled
-
-    def _is_small(self) -> bool:
-        size = 0
-        for path in self._source.directories:
-            try:
-                size += os.stat(path).st_size
-            except OSError:
-                continue
-        return size <= _AT_ONCE
 
     async def settle(self) -> None:
         """Hash what lookups met without .meta; make a listing if one is wanted."""
@@ -166,11 +145,7 @@ class DigestDirectory(Directory):
                 await trio.to_thread.run_sync(self._source.settle, digest, abandon_on_cancel=True)
             finally:
                 self._pending.discard(digest)
-        if self._wanted:
-            listing = await trio.to_thread.run_sync(
-                self._snapshot, self._find_settled, abandon_on_cancel=True
-            )
-            self._prepared.append((time.monotonic(), listing))
+        await self._snapshots.make(lambda: self._snapshot(self._find_settled))
 
     def _find_settled(self, digest: Digest) -> Node | None:
         """As the source's `find`, whatever it takes."""
@@ -225,6 +200,10 @@ class DigestDirectory(Directory):
         else:
             self._nodes.pop(name, None)
 
+    def forgotten(self) -> None:
+        """Nobody tells of changes from now on."""
+        self._nodes.clear()
+
     async def unlink(self, name: bytes, caller: Caller) -> None:
         """Delete content that nothing refers to.
 
@@ -236,7 +215,8 @@ class DigestDirectory(Directory):
             raise read_only()
         digest = Digest(self._source.algorithm, name.decode())
         try:
-            await trio.to_thread.run_sync(self._remove, digest)
+            if not await trio.to_thread.run_sync(self._remove, digest):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         except Referenced as error:
             _log.info("%s", error)
             raise

@@ -11,15 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from rossfs.oci.descriptor import Descriptor
+from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import layer_extension
 from rossfs.tree.node import Node
 from rossfs.tree.static import FixedSymlink, StaticDirectory
 
 
 def layers_directory(
-    path: bytes, layers: Sequence[Descriptor], number: Callable[[bytes], int], modified_ns: int
+    image: Digest,
+    layers: Sequence[Descriptor],
+    number: Callable[[bytes], int],
+    modified_ns: int,
 ) -> StaticDirectory:
-    """The directory of *layers*; *path* identifies it among all that *number* numbers."""
+    """The directory of *layers* in the directory of *image*; *number* gives inode numbers."""
+    path = image.raw + b"/layers"
     children: dict[bytes, Node] = {}
     for stem, layer in stems(layers):
         name = b"%b.%b" % (stem, layer_extension(layer.media_type).encode())

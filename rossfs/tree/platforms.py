@@ -23,14 +23,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def platforms_directory(
-    path: bytes,
     index: Digest,
     manifests: Sequence[Descriptor],
     number: Callable[[bytes], int],
     modified_ns: int,
 ) -> StaticDirectory:
-    """The directory of an index's *manifests*; *path* identifies it among all that *number*
-    numbers."""
+    """The directory of the *manifests* of *index*; *number* gives inode numbers."""
+    path = index.raw + b"/platforms"
     children: dict[bytes, Node] = {}
     for name, digest in names(manifests).items():
         up = "../.." if digest.algorithm == index.algorithm else f"../../../{digest.algorithm}"

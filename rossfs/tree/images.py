@@ -1,0 +1,241 @@
+"""images/sha256/<hex>/: one image or index, by its digest; it never changes.
+
+    manifest.json     the stored bytes; of an index, those of this machine's platform
+    config.json       likewise; `config` where it is not JSON (artifacts)
+    layers/           the image's layers (layers.py)
+    index.json        the stored bytes of an index
+    platforms/        all manifests of an index (platforms.py)
+
+A directory is made of the parsed manifest when somebody first looks into it.  Of a damaged manifest
+only the name can be seen: everything inside is EIO.  Bytes that are no manifest, which Ross stores
+as readily, are shown and nothing else.  What is not stored yet (a config, the platform's manifest)
+is absent, and there as soon as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import stat
+from collections.abc import Mapping
+from typing import ClassVar
+
+import trio
+
+from rossfs.errors import Damaged, InvalidDocument
+from rossfs.image.resolve import Choice, Document, Image, Manifests, choose, read
+from rossfs.oci.digest import Digest
+from rossfs.oci.index import Index
+from rossfs.oci.mediatype import bare
+from rossfs.oci.platform import Platform
+from rossfs.store.content import Unproven
+from rossfs.store.paths import Area
+from rossfs.tree.contentfile import ContentFiles, content_xattrs
+from rossfs.tree.layers import layers_directory
+from rossfs.tree.node import (
+    FOREVER,
+    NLINK_UNKNOWN,
+    Attr,
+    Directory,
+    Entries,
+    Entry,
+    Listing,
+    Node,
+    Unsettled,
+)
+from rossfs.tree.numbers import Numbers
+from rossfs.tree.platforms import platforms_directory
+
+_DOCUMENTS = (Area.MANIFESTS, Area.INDEXES)
+
+_log = logging.getLogger("rossfs.tree")
+
+
+class Images:
+    """Makes the directories of images, and holds what all of them share."""
+
+    __slots__ = ("_number", "files", "inside", "platform", "store")
+
+    def __init__(
+        self, store: Manifests, files: ContentFiles, numbers: Numbers, platform: Platform
+    ) -> None:
+        self.store = store
+        self.files = files
+        self.platform = platform
+        self.inside = numbers.family(b"image inside")
+        """Numbers what is in an image directory, by raw digest and path."""
+        self._number = numbers.family(b"image")
+
+    def find(self, digest: Digest) -> ImageDirectory | None:
+        """The directory of a stored manifest or index, or None; Unproven as `Contents.find`."""
+        content = self.files.contents.find(digest)
+        if content is None or content.area not in _DOCUMENTS:
+            return None
+        return ImageDirectory(self._number(digest.raw), self, digest, content.modified_ns // 10**9)
+
+    def describe(self, digest: Digest) -> tuple[Document, Choice] | None:
+        """What is stored under *digest* and what that means here; None if it is no document.
+
+        Reads and parses: for a worker thread.  ManifestNotFound, Damaged.
+        """
+        try:
+            document = read(self.store, digest)
+        except InvalidDocument as error:
+            _log.warning("%s cannot be shown as an image: %s", digest, error)
+            return None
+        try:
+            return document, choose(self.store, document, self.platform)
+        except (Damaged, InvalidDocument) as error:
+            # The other platforms are as good as before.
+            _log.warning("no manifest for %s in %s: %s", self.platform, digest, error)
+            return document, Choice(None, None)
+
+
+class ImageDirectory(Directory):
+    """One manifest or index, taken apart."""
+
+    __slots__ = (
+        "_awaited",
+        "_children",
+        "_images",
+        "_missing",
+        "_seconds",
+        "digest",
+        "loaded",
+    )
+
+    ttl: ClassVar[float] = FOREVER
+    constant: ClassVar[bool] = True
+
+    def __init__(self, ino: int, images: Images, digest: Digest, seconds: int) -> None:
+        super().__init__(ino)
+        self.digest = digest
+        self.loaded = False
+        self._images = images
+        self._seconds = seconds
+        self._children: dict[bytes, Node] = {}
+        self._awaited: dict[bytes, Digest] = {}
+        """Files whose content was not stored when last looked at."""
+        self._missing: Digest | None = None
+        """The manifest that an index chooses, while it is not stored."""
+
+    def attr(self) -> Attr:
+        time_ns = self._seconds * 10**9
+        return Attr(
+            stat.S_IFDIR | 0o555,
+            nlink=NLINK_UNKNOWN,
+            mtime_ns=time_ns,
+            ctime_ns=time_ns,
+            atime_ns=time_ns,
+        )
+
+    def same(self, other: Node) -> bool:
+        return isinstance(other, ImageDirectory) and other.digest == self.digest
+
+    def xattrs(self) -> Mapping[bytes, bytes]:
+        """user.ross.digest, .media_type, .size and .created_at of the manifest or index."""
+        try:
+            content = self._images.files.contents.find(self.digest)
+        except Unproven:
+            content = None
+        if content is None:
+            return {b"user.ross.digest": str(self.digest).encode()}
+        return content_xattrs(content)
+
+    async def load(self) -> None:
+        """Read and parse the manifest.  ManifestNotFound if it is gone, Damaged."""
+        images = self._images
+        described = await trio.to_thread.run_sync(
+            images.describe, self.digest, limiter=images.files.workers, abandon_on_cancel=True
+        )
+        # No await from here on: lookup must never see half a directory.
+        self._children = {}
+        self._awaited = {}
+        self._missing = None
+        if described is None:
+            self._file(b"manifest.json", self.digest)
+        else:
+            document, choice = described
+            if isinstance(document.value, Index):
+                self._show_index(document.value)
+            if choice.image is not None:
+                self._show_image(choice.image)
+            self._missing = choice.missing
+        self.loaded = True
+
+    def _show_index(self, index: Index) -> None:
+        self._file(b"index.json", self.digest)
+        self._children[b"platforms"] = platforms_directory(
+            self.digest, index.manifests, self._images.inside, self._seconds * 10**9
+        )
+
+    def _show_image(self, image: Image) -> None:
+        """What a manifest shows: here also of an index whose manifest it is."""
+        self._file(b"manifest.json", image.digest)
+        config = image.manifest.config
+        if config is not None:
+            is_json = bare(config.media_type).endswith("json")
+            self._file(b"config.json" if is_json else b"config", config.digest)
+        self._children[b"layers"] = layers_directory(
+            self.digest, image.manifest.layers, self._images.inside, self._seconds * 10**9
+        )
+
+    def _file(self, name: bytes, digest: Digest) -> None:
+        """Show the content of *digest* as *name*, now or once it is stored."""
+        self._awaited[name] = digest
+        with contextlib.suppress(Unproven):
+            self._arrived(name)
+
+    def _arrived(self, name: bytes) -> Node | None:
+        """The node of an awaited name if its content is stored by now."""
+        node = self._images.files.glance(self._awaited[name])
+        if node is not None:
+            del self._awaited[name]
+            self._children[name] = node
+        return node
+
+    def lookup(self, name: bytes) -> Node | None:
+        node = self._children.get(name)
+        if node is not None:
+            return node
+        self._look_for_manifest()
+        if name not in self._awaited:
+            return None
+        try:
+            return self._arrived(name)
+        except Unproven:
+            raise Unsettled from None
+
+    def entries(self) -> Listing:
+        self._look_for_manifest()
+        for name in tuple(self._awaited):
+            try:
+                self._arrived(name)
+            except Unproven:
+                raise Unsettled from None
+        return Entries(Entry(name, node) for name, node in self._children.items())
+
+    def _look_for_manifest(self) -> None:
+        """Raise Unsettled if the manifest that an index chooses has come, or may have."""
+        if self._missing is None:
+            return
+        try:
+            if self._images.find(self._missing) is None:
+                return
+        except Unproven:
+            pass
+        raise Unsettled
+
+    async def settle(self) -> None:
+        """Find out about content without .meta; read the manifest that has come."""
+        for digest in tuple(self._awaited.values()):
+            await self._images.files.settle(digest)
+        if self._missing is not None:
+            await self.load()
+
+    def forgotten(self) -> None:
+        """Keep nothing of the manifest in memory."""
+        self.loaded = False
+        self._children = {}
+        self._awaited = {}
+        self._missing = None

@@ -1,0 +1,98 @@
+"""The whole mount, composed: each value of the table below is one file of this package."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from rossfs.oci.digest import Digest
+from rossfs.store.paths import ALGORITHMS, Area
+from rossfs.store.store import Store
+from rossfs.tree import readme
+from rossfs.tree.contentfile import ContentFiles
+from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
+from rossfs.tree.images import Images
+from rossfs.tree.node import Directory, Node
+from rossfs.tree.numbers import Fixed, Numbers
+from rossfs.tree.state import DamagedContent, state_directory
+from rossfs.tree.static import BytesFile, StaticDirectory
+from rossfs.tree.tags import Names, TagsDirectory
+from rossfs.tree.view import View
+
+
+def build_root(store: Store, view: View) -> Directory:
+    """Everything that a user can see, by name."""
+    now = time.time_ns()
+    writable = store.writable and not view.read_only
+    numbers = Numbers()
+    # 0644, or the owner of the mount could not write to a name in incoming/ a second time: the
+    # kernel follows the link to the content and checks that one's mode.
+    mode = 0o644 if writable else 0o444
+    files = ContentFiles(store.contents, numbers, mode=mode, note_access=writable)
+    images = Images(store, files, numbers, view.platform)
+    names = Names(store.tags, store.paths.tags, numbers, writable=writable)
+    manifests = partial(files.find, Area.MANIFESTS)
+    indexes = partial(files.find, Area.INDEXES)
+    digests = _Digests(store, writable)
+    return StaticDirectory(
+        Fixed.ROOT,
+        {
+            b"README": BytesFile(Fixed.README, readme.TEXT, now),
+            b"tags": TagsDirectory(Fixed.TAGS, names),
+            b"images": digests.directory(
+                Fixed.IMAGES, images.find, (Area.MANIFESTS, Area.INDEXES), kind=stat.S_IFDIR
+            ),
+            b"blobs": digests.directory(Fixed.BLOBS, files.glance, tuple(Area)),
+            b"manifests": digests.directory(
+                Fixed.MANIFESTS, manifests, (Area.MANIFESTS,), without=(Area.INDEXES,), mixed=True
+            ),
+            b"indexes": digests.directory(
+                Fixed.INDEXES, indexes, (Area.MANIFESTS, Area.INDEXES), mixed=True
+            ),
+            b".ross": state_directory(view.log, view.stats, lambda: _damaged(store), now),
+        },
+        now,
+    )
+
+
+class _Digests:
+    """Makes blobs/, manifests/, indexes/ and images/."""
+
+    def __init__(self, store: Store, writable: bool) -> None:
+        self._contents = store.contents
+        self._paths = store.paths
+        self._remove = store.references.remove_unreferenced if writable else None
+
+    def directory(
+        self,
+        place: Fixed,
+        find: Callable[[Digest], Node | None],
+        areas: Sequence[Area],
+        *,
+        without: Sequence[Area] = (),
+        mixed: bool = False,
+        kind: int = stat.S_IFREG,
+    ) -> ByAlgorithm:
+        """The directory *place*, which shows what *find* finds in *areas*."""
+        shown = {}
+        for algorithm in ALGORITHMS:
+            ino = Fixed[f"{place.name}_{algorithm.upper()}"]
+            source = Source(
+                algorithm,
+                find,
+                self._contents.settle,
+                [self._paths.area(area, algorithm) for area in areas],
+                [self._paths.area(area, algorithm) for area in without],
+                mixed,
+                kind,
+            )
+            remove = self._remove if stat.S_ISREG(kind) else None
+            shown[algorithm.encode()] = DigestDirectory(ino, source, remove)
+        return ByAlgorithm(place, shown)
+
+
+def _damaged(store: Store) -> Iterator[DamagedContent]:
+    for digest, reason in store.verifier.damaged():
+        yield DamagedContent(str(digest), reason)
