@@ -1,0 +1,162 @@
+"""What our part of a request costs in process: handlers driven by hand, without a kernel.
+
+Each figure is the median over many calls of one round, the best of ten rounds, less the cost of
+driving an empty coroutine.  `scripts/bench handlers`, or alone: `python -m tests.bench.handlers`.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import closing
+from typing import Any
+
+import pyfuse3
+import trio
+
+from rossfs.fs.attributes import Attributes
+from rossfs.fs.notify import Watcher
+from rossfs.fs.operations import Operations
+from rossfs.fs.statfs import Statfs
+from rossfs.oci.platform import Platform
+from rossfs.store.store import Store
+from rossfs.tree.node import Directory
+from rossfs.tree.root import build_root
+from rossfs.tree.state import LogBuffer
+from rossfs.tree.view import View
+from tests.bench.mounted import ROSSFS
+from tests.bench.report import Report
+from tests.fs.kernel import Reply, at_once, context
+
+ROUNDS = 10
+CALLS = 2000
+
+BLOBS = 500
+"""Blobs in the store: a listing of them is longer than one reply."""
+
+BLOB_SIZE = 1 << 16
+
+
+async def _nothing() -> None:
+    pass
+
+
+def microseconds(make: Callable[[], Coroutine[Any, Any, object]]) -> float:
+    """The median cost of one coroutine that waits for nothing, in the best round."""
+    clock = time.perf_counter_ns
+    best = float("inf")
+    for _ in range(ROUNDS):
+        times = []
+        for _ in range(CALLS):
+            begin = clock()
+            coroutine = make()
+            try:
+                coroutine.send(None)
+            except StopIteration:
+                pass
+            else:
+                raise RuntimeError("the handler waited")
+            times.append(clock() - begin)
+        best = min(best, statistics.median(times))
+    return best / 1000
+
+
+def run(report: Report, directory: str) -> None:
+    """Measure the handlers over a small store made in *directory*."""
+    path = f"{directory}/handlers"
+    subprocess.run([*ROSSFS, "--store", path, "init"], check=True, stdout=subprocess.DEVNULL)
+    with Store.open(path) as store:
+        names = [
+            store.put_blob("application/octet-stream", os.urandom(BLOB_SIZE))[0].hex.encode()
+            for _ in range(BLOBS)
+        ]
+        view = View(
+            platform=Platform.host(),
+            pin_age=86400.0,
+            uid=0,
+            gid=0,
+            umask=0o022,
+            log=LogBuffer(),
+            stats=dict,
+            read_only=False,
+        )
+        trio.run(_measure, report, build_root(store, view), path, names)
+
+
+async def _measure(report: Report, root: Directory, path: str, names: list[bytes]) -> None:
+    with closing(Watcher(root, lambda _parent, _name: None)) as watcher:
+        operations = Operations(root, Attributes(0, 0), Statfs(path), watcher)
+        ctx = context()
+        empty = microseconds(_nothing)
+
+        def bound(what: str, value: float, limit: float) -> None:
+            report.bound(f"handler: {what}", value - empty, "<=", limit, "µs")
+
+        blobs = at_once(operations.lookup(pyfuse3.ROOT_INODE, b"blobs", ctx)).st_ino
+        sha256 = at_once(operations.lookup(blobs, b"sha256", ctx)).st_ino
+        name = names[0]
+        blob = at_once(operations.lookup(sha256, name, ctx)).st_ino
+        bound("lookup of a place", microseconds(lambda: operations.lookup(1, b"blobs", ctx)), 2)
+        bound("lookup of a blob", microseconds(lambda: operations.lookup(sha256, name, ctx)), 2)
+        absent = b"0" * 64
+        bound("lookup of no blob", _failing(lambda: operations.lookup(sha256, absent, ctx)), 12)
+        bound("getattr of a blob", microseconds(lambda: operations.getattr(blob, ctx)), 2)
+        bound("getattr of a directory", microseconds(lambda: operations.getattr(sha256, ctx)), 2)
+        report.figure("handler: readdir entry, first", _per_entry(operations, sha256, 1), "µs")
+        report.bound(
+            "handler: readdir entry, warm", _per_entry(operations, sha256, ROUNDS), "<=", 2, "µs"
+        )
+        fh = (await operations.open(blob, os.O_RDONLY, ctx)).fh
+        await operations.read(fh, 0, 4096)  # an unproven blob would be hashed now
+        bound("read of 4 KiB", microseconds(lambda: operations.read(fh, 8192, 4096)), 5)
+        await operations.release(fh)
+        await operations.close()
+
+
+def _failing(make: Callable[[], Coroutine[Any, Any, object]]) -> float:
+    """Like `microseconds`, for a handler that answers with an error."""
+
+    async def caught() -> None:
+        try:
+            await make()
+        except pyfuse3.FUSEError:
+            pass
+        else:
+            raise RuntimeError("the handler answered")
+
+    return microseconds(caught)
+
+
+def _per_entry(operations: Operations, ino: int, rounds: int) -> float:
+    """Microseconds for each entry of the whole listing of *ino*, the best of *rounds*, without
+    the snapshot and the request around it: what adding an entry costs."""
+    best = float("inf")
+    reply = Reply(1 << 20)
+    fh = at_once(operations.opendir(ino, context()))
+    at_once(operations.readdir(fh, 0, reply.token))
+    total = len(list(reply))
+    for _ in range(rounds):
+        reply.clear()
+        begin = time.perf_counter_ns()
+        at_once(operations.readdir(fh, 1, reply.token))
+        best = min(best, (time.perf_counter_ns() - begin) / (total - 1))
+    at_once(operations.releasedir(fh))
+    reply.close()
+    return best / 1000
+
+
+def main() -> int:
+    """Measure in a temporary directory and print."""
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="rossfs-bench-") as directory:
+        run(report, directory)
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
