@@ -82,8 +82,12 @@ class Contents:
         return None
 
     def glance(self, digest: Digest) -> os.stat_result | None:
-        """The status of the file that holds *digest*, in any area, or None: half the price of
-        `find`, for listings and attributes.  Raises Unproven where there is no .meta."""
+        """The status of the file that holds *digest*, in any area, or None: a third of the price of
+        `find`, for listings and attributes.
+
+        Any .meta that is not empty will do; whether it can be used is for `find` to say.  Raises
+        Unproven where there is none.
+        """
         for _, prefix in reversed(self._places.get(digest.algorithm, ())):
             path = prefix + digest.hex
             try:

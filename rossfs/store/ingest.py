@@ -18,9 +18,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rossfs.errors import Busy, DigestMismatch, InvalidDocument, UsageError
+from rossfs.errors import Busy, DigestMismatch, UsageError
 from rossfs.oci.digest import Digest
-from rossfs.oci.mediatype import OCTET_STREAM, layer_from_magic
 from rossfs.oci.quotation import quote
 from rossfs.store import arrivals, durable, smallfile
 from rossfs.store.content import seal
@@ -29,12 +28,10 @@ from rossfs.store.filing import Stored, area_of, file_away, refresh, require_doc
 from rossfs.store.hashing import BUFFER, StreamHasher, hash_file
 from rossfs.store.meta import is_media_type
 from rossfs.store.paths import Area
-from rossfs.store.sniffing import DOCUMENT_LIMIT, document_type, read_whole
+from rossfs.store.sniffing import DOCUMENT_LIMIT, media_type_of, read_whole
 
 # Overwriting what was hashed starts the hash again.  Who does it this often writes at random.
 _RESTARTS = 2
-
-_MAGIC = 512
 
 
 class Ingest:
@@ -273,22 +270,12 @@ class Ingest:
 
     def _identify(self, digest: Digest, media_type: str | None) -> Stored:
         fd = self.fileno()
-        if media_type:
-            area = area_of(media_type)
-            if area is not Area.BLOBS:
-                data = read_whole(fd, min(self.size, DOCUMENT_LIMIT + 1))
-                require_document(self._contents, data, media_type, digest)
-            return Stored(digest, self.size, media_type, area)
-        if self.size <= DOCUMENT_LIMIT:
-            data = read_whole(fd, self.size)
-            found = document_type(data)
-            if found is not None:
-                # What looks like a manifest and does not parse as one is a blob like any other.
-                with contextlib.suppress(InvalidDocument):
-                    require_document(self._contents, data, found, digest)
-                    return Stored(digest, self.size, found, area_of(found))
-        found = layer_from_magic(os.pread(fd, _MAGIC, 0)) or OCTET_STREAM
-        return Stored(digest, self.size, found, Area.BLOBS)
+        media_type = media_type or media_type_of(fd, self.size)
+        area = area_of(media_type)
+        if area is not Area.BLOBS:
+            data = read_whole(fd, min(self.size, DOCUMENT_LIMIT + 1))
+            require_document(self._contents, data, media_type, digest)
+        return Stored(digest, self.size, media_type, area)
 
     def _seal(self, stored: Stored) -> None:
         modified_ns = seal(stored.digest, int(time.time()))

@@ -18,6 +18,7 @@ from rossfs.errors import BlobNotFound, ManifestNotFound, UsageError
 from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import Kind, kind_of
 from rossfs.oci.quotation import quote
+from rossfs.oci.recognise import recognise
 from rossfs.store.access import Access
 from rossfs.store.content import Content
 from rossfs.store.contents import Contents
@@ -25,7 +26,6 @@ from rossfs.store.hashing import BUFFER
 from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area, Paths
 from rossfs.store.reader import Reader
-from rossfs.store.sniffing import document_type
 
 if TYPE_CHECKING:
     from rossfs.store.fsck import Finding
@@ -312,7 +312,7 @@ class Store:
     def _put_document(
         self, content: bytes, media_type: str, expected: Digest | None, *kinds: Kind
     ) -> tuple[Digest, int]:
-        media_type = media_type or document_type(content) or ""
+        media_type = media_type or recognise(content) or ""
         if kind_of(media_type) not in kinds:
             # Ross stores what it is told; but nothing could be done with it later.
             raise UsageError(f"{quote(media_type)} is not the media type of a {kinds[0]}")
