@@ -238,4 +238,4 @@ class _FileName(str):
     __slots__ = ()
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        return os.fsencode(self)
+        return os.fsencode(str(self))
