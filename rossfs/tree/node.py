@@ -189,7 +189,8 @@ class Directory(Node):
         again by *name*.
 
         The file to write instead, the same one each time until it is opened; None: answer as
-        `lookup` does.
+        `lookup` does.  Decide by *name*: another writer may have published something else under it
+        since, and the kernel walks only once more.
         """
         return None
 
