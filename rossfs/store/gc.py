@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rossfs.oci.digest import Digest, is_hex_name
-from rossfs.store import arrivals, documents, durable
+from rossfs.store import arrivals, documents, durable, uploads
 from rossfs.store.arrivals import Arrivals
 from rossfs.store.digestset import DigestList, DigestSet
 from rossfs.store.mark import Marker, referrers_first
@@ -65,7 +65,8 @@ def collect(
     manifests and indexes stay, tagged or not, and what they need.  What was committed less than
     *grace* seconds ago stays.  Pins of incoming/ count until they are *pin_age* seconds old.
 
-    Damaged if a tag or manifest that stays cannot be read; then nothing is removed.
+    Damaged if a tag or manifest that stays cannot be read: nothing is removed while it is unknown
+    what that needs.
     """
     collection = _Collection(store, delete_untagged=delete_untagged, grace=grace, pin_age=pin_age)
     if dry_run:
@@ -98,7 +99,7 @@ class _Collection:
             self._marker.mark(digest, "a running process")
         self._mark_incoming()
         for path, digest in self._store.tags.roots():
-            self._marker.mark(digest, f"the tag {path}")
+            self._marker.mark(digest, f"the tag {path}", is_document=True)
         if not self._delete_untagged or self._grace > 0:
             for digest in documents.listed(self._paths, *documents.AREAS):
                 if digest not in self._marker.kept and self._is_root(digest):
@@ -120,6 +121,8 @@ class _Collection:
             strays = self._stray_meta(area)
             if strays:
                 self._remove(strays, functools.partial(self._alone, area), "meta", arrived)
+        with self._store.access.sweeping():
+            durable.remove_together(uploads.leftovers(self._paths), "scratch")
         self._store.pins.tidy()
         return self._collected()
 

@@ -23,34 +23,30 @@ class Marker:
         self.kept = DigestSet()
         self._followed = DigestSet()
 
-    def mark(self, digest: Digest, reason: str) -> None:
-        """Keep *digest* and all that it needs.  Damaged, naming *reason*, if that is unknown."""
-        pending = [(digest, True)]
+    def mark(self, digest: Digest, reason: str, *, is_document: bool = False) -> None:
+        """Keep *digest* and all that it needs.  Damaged, naming *reason*, if that is unknown.
+
+        It may be marked again once it is stored.  *is_document*: if it lies among the blobs, it is
+        a manifest or index all the same.
+        """
+        asked = digest
+        pending = [(digest, is_document)]
         while pending:
             digest, is_document = pending.pop()
+            is_new = self.kept.add(digest)
+            if digest in self._followed or not (is_new or is_document or digest is asked):
+                continue
             try:
-                data = self._unread(digest, is_document)
+                data = documents.read_document(self._paths, digest)
+                if data is None and is_document:
+                    data = documents.read_filed_as_blob(self._paths, digest)
             except Damaged as error:
                 raise Damaged(
-                    f"nothing is collected while it is unknown what {reason} needs: {error}"
+                    f"cannot tell what {reason} needs, so what to keep: {error}"
                 ) from error
             if data is not None:
+                self._followed.add(digest)
                 pending.extend((need.digest, need.is_document) for need in documents.needs(data))
-
-    def _unread(self, digest: Digest, is_document: bool) -> bytes | None:
-        """Keep *digest*; return its bytes if it is a document that was not followed yet.
-
-        What was kept before may be a document by now: one that was not stored then.
-        """
-        if not self.kept.add(digest) and (not is_document or digest in self._followed):
-            return None
-        data = documents.read_document(self._paths, digest)
-        if data is None and is_document:
-            # Who puts a manifest as a blob and names it in an index means it as a manifest.
-            data = documents.read_filed_as_blob(self._paths, digest)
-        if data is not None:
-            self._followed.add(digest)
-        return data
 
 
 def referrers_first(paths: Paths, found: DigestSet) -> DigestList:

@@ -195,6 +195,9 @@ class Tags:
                 raise TagNotFound(f"no tag {old}")
             if not replace and self._tree.is_tag_file(*new):
                 raise Conflict(f"there is a tag {new} already")
+            if self._tree.is_directory(f"{new.repository}/{new.tag}"):
+                # rename(2) has another error for it where the old name lies inside.
+                raise IsADirectoryError
             self._tree.make_way(new.repository)
             durable.make_directory(self._access.paths.repository(new.repository), "repository")
             digest = self._named(*old)
@@ -268,12 +271,13 @@ class Tags:
             if entry.is_repository:
                 continue
             try:
-                found = self._read(repository, entry.name)
+                record = tagfile.read(self._access.paths.tag(repository, entry.name))
+            except FileNotFoundError:
+                continue
             except Damaged as error:
                 self._tree.warn(str(error))
                 continue
-            if found is not None:
-                yield found
+            yield TagInfo(entry.name, record.digest, record.updated_at)
 
     def _entries(self, prefix: str) -> Iterator[TagEntry]:
         above = f"{prefix}/" if prefix else ""
