@@ -74,10 +74,6 @@ def export_image(
     if nothing is said.  ManifestNotFound, MissingContent, Damaged, Conflict; then an archive or a
     new layout is not there, and in an old one nothing names the image.
     """
-    if place.transport is Transport.DIRECTORY:
-        raise UsageError(
-            "an export to dir: is not possible; use oci:, oci-archive: or docker-archive:"
-        )
     docker = place.transport is Transport.DOCKER_ARCHIVE
     if docker and platform is None:
         platform = Platform.host()
@@ -87,7 +83,7 @@ def export_image(
         contents = gather(store, digest, hold)
         name = _name(place, reference, docker=docker)
         job = _Export(store, contents, progress)
-        if place.transport in (None, Transport.OCI) and place.path != "-":
+        if place.transport is Transport.OCI:
             with open_layout(place.path) as sink:
                 job.write_blobs(sink, Workers())
                 sink.enter(_entry(contents, name))

@@ -33,6 +33,8 @@ class Transport(StrEnum):
 STREAM = "-"
 """The path that means standard input or output."""
 
+_COMPRESSED = (".gz", ".tgz", ".zst", ".xz", ".bz2")
+
 
 class Place(NamedTuple):
     """Where images come from or go to."""
@@ -49,14 +51,26 @@ def parse_source(text: str) -> Place:
     return _parse(text)
 
 
-def parse_destination(text: str) -> Place:
-    """Read what follows `rossfs export NAME`; UsageError if it names nothing.
+def parse_destination(text: str, *, docker: bool | None = None) -> Place:
+    """Read what follows `rossfs export NAME`; UsageError if it names nothing that can be written.
 
-    Without a transport, a name that ends in `.tar` is an archive and any other a layout.
+    Without a transport, *docker* means an archive for docker; otherwise a name that ends in `.tar`
+    and `-` mean an archive of a layout, and any other a layout.
     """
     place = _parse(text)
-    if place.transport is None and place.path.endswith(".tar"):
-        return place._replace(transport=Transport.OCI_ARCHIVE)
+    if place.transport is Transport.DIRECTORY:
+        raise UsageError("dir: cannot be written; use oci:, oci-archive: or docker-archive:")
+    if place.transport is None:
+        if place.path.endswith(_COMPRESSED):
+            raise UsageError(
+                "archives are written uncompressed: export to - and pipe that into a compressor"
+            )
+        if docker:
+            return place._replace(transport=Transport.DOCKER_ARCHIVE)
+        is_archive = place.path == STREAM or place.path.endswith(".tar")
+        return place._replace(transport=Transport.OCI_ARCHIVE if is_archive else Transport.OCI)
+    if docker not in (None, place.transport is Transport.DOCKER_ARCHIVE):
+        raise UsageError(f"{quote(text)} is not of the format that was asked for")
     return place
 
 
