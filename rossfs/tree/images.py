@@ -173,9 +173,8 @@ class ImageDirectory(Directory):
         """What a manifest shows: here also of an index whose manifest it is."""
         self._file(b"manifest.json", image.digest)
         config = image.manifest.config
-        if config is not None:
-            is_json = bare(config.media_type).endswith("json")
-            self._file(b"config.json" if is_json else b"config", config.digest)
+        is_json = bare(config.media_type).endswith("json")
+        self._file(b"config.json" if is_json else b"config", config.digest)
         self._children[b"layers"] = layers_directory(
             self.digest, image.manifest.layers, self._images.inside, self._seconds * 10**9
         )

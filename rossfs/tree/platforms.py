@@ -19,7 +19,7 @@ from rossfs.tree.node import Node
 from rossfs.tree.static import FixedSymlink, StaticDirectory
 
 # What real platforms look like; everything else comes from somebody who wants to see what happens.
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
 def platforms_directory(

@@ -3,21 +3,21 @@
 TEXT = b"""\
 This is a Ross store of container images, mounted by rossfs.
 
-tags/REPOSITORY/TAG    a symbolic link to an image: `readlink` says which digest the tag names
-images/sha256/HEX/     one image or index by its digest: manifest.json, config.json, layers/,
-                       and for an index index.json and platforms/; it never changes
-blobs/sha256/HEX       everything that is stored, under the hash of its bytes
-manifests/, indexes/   only the manifests, only the indexes
-incoming/              write here: what is closed becomes a blob, and its name a link to it
-.ross/                 the state of this mount: version, stats, log, damaged
+tags/REPOSITORY/TAG   a symbolic link to an image: readlink tells its digest
+images/sha256/HEX/    one image or index, by digest: manifest.json,
+                      config.json, layers/; of an index index.json, platforms/
+blobs/sha256/HEX      everything that is stored, by the hash of its bytes
+manifests/, indexes/  only the manifests, only the indexes
+incoming/             write here: what is closed is stored, and becomes a link
+.ross/                the state of this mount: version, stats, log, damaged
 
-    ls tags/library/nginx/latest/                    what the tag's image consists of
-    cat tags/library/nginx/latest/manifest.json      its manifest, byte for byte
-    cp FILE incoming/ && readlink incoming/FILE      store a file, see its digest
-    ln -s ../../../images/sha256/HEX tags/a/b/TAG    tag an image (ln -sfn to move the tag)
-    rm tags/a/b/TAG                                  remove a tag, not the image
+ls tags/library/nginx/latest/                what the image of a tag consists of
+cat tags/library/nginx/latest/manifest.json  its manifest, byte for byte
+cp FILE incoming/ && readlink incoming/FILE  store a file, see its digest
+ln -s images/sha256/HEX tags/me/app/TAG      tag an image (ln -sfn: move the tag)
+rm tags/me/app/TAG                           remove a tag; the image stays
 
-Bytes that do not match their digest are never shown: reading them is an I/O error, and
-.ross/damaged names them.  A refusal without a reason has its reason in .ross/log.
-The extended attributes user.ross.* tell digest, media type, size and time: getfattr -d FILE.
+Bytes that do not match their digest are never shown: reading them is an I/O
+error, and .ross/damaged names them.  Where something is refused without saying
+why, .ross/log says it.  getfattr -d FILE shows digest, media type, size, time.
 """
