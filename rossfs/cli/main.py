@@ -19,6 +19,7 @@ from typing import NamedTuple
 import click
 
 from rossfs import __version__
+from rossfs.cli import exits
 from rossfs.cli.settings import DEFAULT_STORE, Settings
 from rossfs.errors import Interrupted, MountFailed, ReadOnlyStore, RossfsError, StoreFull
 
@@ -96,6 +97,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
+    epilog=exits.EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(

@@ -1,0 +1,88 @@
+"""`rossfs fsck`: is the store as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from rossfs.cli import progress
+from rossfs.cli.names import resolve
+from rossfs.cli.output import count_text, print_json
+from rossfs.cli.settings import Settings, pass_settings
+from rossfs.errors import Damaged
+from rossfs.image.progress import Progress
+from rossfs.store.store import Store
+
+if TYPE_CHECKING:
+    from rossfs.store.fsck import Finding
+
+EPILOG = """\b
+Examples:
+  rossfs fsck --fast
+  rossfs fsck --repair
+  rossfs fsck nginx DIGEST
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("names", metavar="[DIGEST]...", nargs=-1)
+@click.option("--fast", is_flag=True, help="Hash only what was changed since rossfs wrote it.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Rebuild what can be rebuilt, and move damaged content to quarantine/.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@pass_settings
+def command(
+    settings: Settings, names: tuple[str, ...], fast: bool, repair: bool, as_json: bool
+) -> None:
+    """Check the whole store, or only the content DIGEST (or a tag), and say what is wrong.
+
+    Everything is hashed again; sizes, metadata, references and tags are compared.  Prints a line
+    for each thing that is wrong, and fails with status 4 if one is left.  No content is ever
+    deleted.
+    """
+    with Store.open(settings.store, read_only=not repair) as store, progress.shown() as drawn:
+        findings = list(_check(store, names, fast=fast, repair=repair, drawn=drawn))
+    if as_json:
+        print_json([_as_json(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    left = sum(not finding.repaired for finding in findings)
+    if left:
+        raise Damaged(f"{count_text(left, 'thing')} wrong in {settings.store}")
+    if findings:
+        click.echo(f"repaired all of {count_text(len(findings), 'thing')}", err=True)
+
+
+def _check(
+    store: Store, names: tuple[str, ...], *, fast: bool, repair: bool, drawn: Progress
+) -> Iterator[Finding]:
+    if not names:
+        yield from store.fsck(fast, None, repair, _told(drawn, "hashed"))
+    for name in names:
+        yield from store.fsck(fast, resolve(store, name).digest, repair, _told(drawn, name))
+
+
+def _told(drawn: Progress, name: str) -> Callable[[int], None]:
+    """Turn the bytes hashed so far into steps."""
+    drawn.begin(name, None)
+    before = 0
+
+    def advance(total: int) -> None:
+        nonlocal before
+        drawn.advance(name, total - before)
+        before = total
+
+    return advance
+
+
+def _as_json(finding: Finding) -> dict[str, object]:
+    return {
+        name: value if value is None or isinstance(value, bool | int | str) else str(value)
+        for name, value in finding._asdict().items()
+    }
