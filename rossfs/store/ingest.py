@@ -125,6 +125,11 @@ class Ingest:
             raise ValueError(f"the ingest {self.path} is closed")
         return self._fd
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether a small write would not wait for the hash of earlier ones."""
+        return self._hasher.keeps_up
+
     # Writing
 
     def append(self, data: bytes) -> None:
@@ -134,6 +139,9 @@ class Ingest:
     def write_at(self, offset: int, data: bytes) -> None:
         """Write at *offset*; a gap before it reads as zeros.  StoreFull: the size is as before."""
         fd = self.fileno()
+        if not data:
+            # As write(2): no bytes lengthen nothing.
+            return
         self._finished = None
         end = offset + len(data)
         if offset < self._hashed:

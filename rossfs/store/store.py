@@ -19,22 +19,23 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import Kind, kind_of
 from rossfs.oci.quotation import quote
 from rossfs.oci.recognise import recognise
+from rossfs.store import gc, info
 from rossfs.store.access import Access
 from rossfs.store.content import Content
 from rossfs.store.contents import Contents
+from rossfs.store.gc import Collected
 from rossfs.store.hashing import BUFFER
+from rossfs.store.info import StoreInfo
 from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area, Paths
+from rossfs.store.pins import Pins
 from rossfs.store.reader import Reader
+from rossfs.store.references import References
+from rossfs.store.tags import TagInfo, Tags
 
 if TYPE_CHECKING:
     from rossfs.store.fsck import Finding
-    from rossfs.store.gc import Collected
     from rossfs.store.incoming import Incoming
-    from rossfs.store.info import StoreInfo
-    from rossfs.store.pins import Pins
-    from rossfs.store.references import References
-    from rossfs.store.tags import TagInfo, Tags
 
 
 class BlobInfo(NamedTuple):
@@ -54,30 +55,15 @@ class Store:
         self.access = access
         self.contents = Contents(access)
         self.verifier = self.contents.verifier
+        self.tags = Tags(access, self.contents)
+        self.pins = Pins(access)
+        self.references = References(self.contents, self.tags, self.pins)
         if access.writable:
             try:
                 from rossfs.store import commit
             except ImportError:
                 return
             commit.recover(self)
-
-    @cached_property
-    def tags(self) -> Tags:
-        from rossfs.store.tags import Tags
-
-        return Tags(self.access, self.contents)
-
-    @cached_property
-    def pins(self) -> Pins:
-        from rossfs.store.pins import Pins
-
-        return Pins(self.access)
-
-    @cached_property
-    def references(self) -> References:
-        from rossfs.store.references import References
-
-        return References(self.contents, self.tags, self.pins)
 
     @cached_property
     def incoming(self) -> Incoming:
@@ -253,7 +239,7 @@ class Store:
 
     def list_tags(self, repository: str) -> list[TagInfo]:
         """Return all tags of a repository, by name."""
-        return list(self.tags.list(repository))
+        return sorted(self.tags.list(repository))
 
     def list_repositories(self) -> list[str]:
         """Return the names of all repositories that have a tag, sorted."""
@@ -269,14 +255,10 @@ class Store:
         *grace*: seconds; what was committed more recently stays.  *dry_run* only tells.  Without
         *delete_untagged*, manifests that no tag names stay, and what they need.
         """
-        from rossfs.store import gc
-
         return gc.collect(self, dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
 
     def get_store_info(self) -> StoreInfo:
         """Count bytes, blobs, manifests and tags."""
-        from rossfs.store import info
-
         return info.gather(self)
 
     def fsck(
@@ -315,7 +297,7 @@ class Store:
         media_type = media_type or recognise(content) or ""
         if kind_of(media_type) not in kinds:
             # Ross stores what it is told; but nothing could be done with it later.
-            raise UsageError(f"{quote(media_type)} is not the media type of a {kinds[0]}")
+            raise UsageError(f"{quote(media_type)} is no media type of a stored {kinds[0]}")
         return self.put_blob(media_type, content, expected)
 
     def _delete(self, digest: Digest, area: Area) -> bool:
