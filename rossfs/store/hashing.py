@@ -52,6 +52,11 @@ class StreamHasher:
         self._pending: list[bytes] = []
         self._gathered = 0
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether `update` would not wait now."""
+        return self._thread is None or self._queue.qsize() < _WAITING // 2
+
     def update(self, data: bytes) -> None:
         """Take the next bytes of the stream; waits while too many are unhashed."""
         if self._thread is None:

@@ -1,0 +1,59 @@
+"""What becomes of a file that is being written."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING
+
+from rossfs.store.ingest import Ingest
+
+if TYPE_CHECKING:
+    from rossfs.tree.staged import Staged
+
+
+class Place(abc.ABC):
+    """Where a staged file is, and what becomes of it.  The methods that take an ingest run in
+    worker threads, one at a time."""
+
+    __slots__ = ()
+
+    @property
+    def algorithm(self) -> str:
+        """With what the bytes are hashed as they arrive."""
+        return "sha256"
+
+    @abc.abstractmethod
+    def judge(self, ingest: Ingest) -> bool:
+        """Its writers may be done: make it durable, and accept it (True) so that nothing can go
+        wrong any more, or let it wait (False).  RossfsError refuses it."""
+
+    def check(self, ingest: Ingest) -> None:
+        """fsync(2): make it durable; RossfsError if it is wrong already."""
+        ingest.sync()
+
+    def fill(self, ingest: Ingest) -> None:  # noqa: B027 - most files begin empty
+        """It is opened for the first time, and not to be emptied: write what was there before."""
+
+    def size(self) -> int:
+        """How long it will be after `fill`."""
+        return 0
+
+    def withdraw(self) -> None:  # noqa: B027 - not every place promises something
+        """What was accepted is about to change.  Any thread."""
+
+    @abc.abstractmethod
+    def carry_out(self, ingest: Ingest) -> None:
+        """It was accepted, and the last writer is gone.  Closes the ingest.  May be called again
+        after an error."""
+
+    @abc.abstractmethod
+    def leave(self, ingest: Ingest, reason: str | None) -> str:
+        """It was not accepted, for *reason* if it was refused, and the last writer is gone.  Closes
+        the ingest; returns the path where the file waits, "" if it is no more."""
+
+    def reason(self) -> bytes | None:
+        """Why the waiting file was refused."""
+        return None
+
+    def ended(self, staged: Staged) -> None:  # noqa: B027 - not every place keeps account
+        """The last writer is gone and all is done.  In the event loop."""

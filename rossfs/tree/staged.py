@@ -1,0 +1,370 @@
+"""A file that is being written: no content yet, and perhaps never.
+
+Its bytes lie in one file of the store, open and locked while anything of it is open here
+(`Ingest`), and hashed as they arrive.  FLUSH does all that can fail: it judges the content
+(`Place.judge`), which is accepted, refused with a reason, or waits.  A later write withdraws the
+judgement.  When the last writing descriptor is gone, what was accepted is carried out; the rest
+stays a file.
+
+Changes, judgements and conclusions take turns (`_turn`); small writes pass without waiting if it is
+free.  The ingest is used by one thread at a time for that reason.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import trio
+
+from rossfs.errors import RossfsError, StoreFull
+from rossfs.store import durable
+from rossfs.store.ingest import Ingest
+from rossfs.tree.node import Attr, AttrChange, Caller, File, is_writing
+from rossfs.tree.place import Place
+from rossfs.tree.stagedhandle import StagedHandle
+
+if TYPE_CHECKING:
+    from rossfs.tree.uploads import Uploads
+
+PATIENCE = 0.1
+"""Seconds after a FLUSH during which its RELEASE is waited for: usually it is there at once."""
+
+RETRY = 1.0
+"""Seconds after which a commit that failed, for want of room perhaps, is tried again."""
+
+INLINE = 64 << 10
+"""Bytes that are written in the event loop: a worker thread costs as much as copying them."""
+
+_log = logging.getLogger("rossfs.tree")
+
+
+class Staged(File):
+    """A file that somebody writes, wrote, or is about to write."""
+
+    __slots__ = (
+        "__weakref__",
+        "_accepted",
+        "_changed",
+        "_flushed_at",
+        "_gid",
+        "_handles",
+        "_ingest",
+        "_judged",
+        "_last",
+        "_leaving",
+        "_mode",
+        "_refusal",
+        "_retry_at",
+        "_turn",
+        "_uid",
+        "over",
+        "path",
+        "place",
+        "uploads",
+    )
+
+    ttl: ClassVar[float] = 0.0
+
+    def __init__(self, ino: int, uploads: Uploads, place: Place, path: str) -> None:
+        super().__init__(ino)
+        self.uploads = uploads
+        self.place = place
+        self.path = path
+        """Where the bytes are while nothing is open; "" before the first opening."""
+        self.over = False
+        """It is content now, or was removed: nobody can open it any more."""
+        self._ingest: Ingest | None = None
+        self._handles: set[StagedHandle] = set()
+        self._turn = trio.Lock()
+        self._changed = trio.Event()
+        self._judged = False
+        self._accepted = False
+        self._refusal: RossfsError | OSError | None = None
+        self._leaving = 0
+        self._last = Attr(stat.S_IFREG)
+        self._flushed_at = 0.0
+        self._retry_at = 0.0
+        self._mode = 0o644
+        self._uid: int | None = None
+        self._gid: int | None = None
+
+    # What it is
+
+    def attr(self) -> Attr:
+        ingest = self._ingest
+        mode, uid, gid = stat.S_IFREG | self._mode, self._uid, self._gid
+        if ingest is None and not self.path:
+            return Attr(mode, self.place.size(), 1, uid, gid)
+        # A worker may close the ingest while it is concluded.
+        if not (self._leaving or (self.over and ingest is None)):
+            try:
+                status = os.lstat(self.path) if ingest is None else os.fstat(ingest.fileno())
+            except FileNotFoundError:
+                # Removed behind our back: what was there is as good an answer as any.
+                return self._last
+            times = status.st_mtime_ns, status.st_ctime_ns, status.st_atime_ns
+            self._last = Attr(mode, status.st_size, 1, uid, gid, 0, *times)
+        return self._last
+
+    def xattrs(self) -> Mapping[bytes, bytes]:
+        """user.ross.error: why it was refused."""
+        if self._refusal is not None:
+            return {b"user.ross.error": str(self._refusal).encode("utf-8", "surrogateescape")}
+        reason = None if self._handles else self.place.reason()
+        return {} if reason is None else {b"user.ross.error": reason}
+
+    async def setxattr(self, name: bytes, value: bytes) -> None:
+        """EOPNOTSUPP: content has no attributes of its own; cp -a and mv take that for an
+        answer."""
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    async def removexattr(self, name: bytes) -> None:
+        """EPERM."""
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    async def setattr(self, change: AttrChange, caller: Caller) -> None:
+        """Mode and owner are kept for as long as the file is one, times too, size is obeyed."""
+        self.uploads.store.access.require_writable()
+        if change.size is not None:
+            await self._truncate(change.size, caller)
+        if change.mode is not None:
+            self._mode = change.mode
+        if change.uid is not None:
+            self._uid = change.uid
+        if change.gid is not None:
+            self._gid = change.gid
+        # Accepted bytes carry a seal in their modification time.
+        if not self._accepted and (change.mtime_ns, change.atime_ns) != (None, None):
+            where = self.path if self._ingest is None else self._ingest.fileno()
+            status = os.stat(where)
+            atime_ns = status.st_atime_ns if change.atime_ns is None else change.atime_ns
+            mtime_ns = status.st_mtime_ns if change.mtime_ns is None else change.mtime_ns
+            os.utime(where, ns=(atime_ns, mtime_ns))
+
+    # Opening
+
+    async def open(self, flags: int, caller: Caller) -> StagedHandle:
+        """Open for *flags*.  ESTALE if it is no longer a file, Busy if another process writes
+        it."""
+        writing = is_writing(flags)
+        async with self._turn:
+            if self.over:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            if writing or not self.path:
+                await self._begin(empty=bool(flags & os.O_TRUNC))
+            descriptor = -1
+            try:
+                if flags & os.O_ACCMODE != os.O_WRONLY:
+                    descriptor = self._reading()
+                if flags & os.O_TRUNC and self._writable().size:
+                    await self._withdraw()
+                    await self.uploads.work(self._writable().truncate, 0)
+            except BaseException:
+                if descriptor >= 0:
+                    os.close(descriptor)
+                await self._close_idle()
+                raise
+            handle = StagedHandle(self, descriptor, writing)
+            self._handles.add(handle)
+            return handle
+
+    async def _begin(self, *, empty: bool) -> None:
+        """Have an ingest."""
+        if self._ingest is not None:
+            return
+        contents, place = self.uploads.store.contents, self.place
+        if self.path:
+            ingest = await self.uploads.work(Ingest.adopt, contents, self.path, place.algorithm)
+        else:
+            ingest = await self.uploads.work(Ingest.create, contents, place.algorithm)
+            if not empty:
+                try:
+                    await self.uploads.work(place.fill, ingest)
+                except BaseException:
+                    ingest.abort()
+                    raise
+        self._ingest = ingest
+        self._judged = False
+        self.path = ingest.path
+        self.uploads.began(self)
+
+    def _reading(self) -> int:
+        """A descriptor of its own for a reader: it outlives the ingest, and holds no lock."""
+        if self._ingest is None:
+            return os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{self._ingest.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _writable(self) -> Ingest:
+        assert self._ingest is not None, "nothing is open for writing"
+        return self._ingest
+
+    def _is_written(self) -> bool:
+        return any(handle.writing for handle in self._handles)
+
+    # Changing
+
+    async def write(self, handle: StagedHandle, offset: int, data: bytes) -> int:
+        """write(2) of *handle*."""
+        ingest = self._writable()
+        if len(data) <= INLINE and not (self._judged or self._turn.locked()) and ingest.keeps_up:
+            ingest.write_at(offset, data)
+        else:
+            async with self._turn:
+                await self._withdraw()
+                await self.uploads.work(ingest.write_at, offset, data)
+        handle.flushed = False
+        return len(data)
+
+    async def _truncate(self, size: int, caller: Caller) -> None:
+        if not self._is_written():
+            handle = await self.open(os.O_WRONLY, caller)
+            try:
+                await self._truncate(size, caller)
+                await self.flush(handle)
+            finally:
+                await self.release(handle)
+            return
+        async with self._turn:
+            if size == self._writable().size:
+                return
+            await self._withdraw()
+            await self.uploads.work(self._writable().truncate, size)
+        for handle in self._handles:
+            handle.flushed = False
+
+    async def _withdraw(self) -> None:
+        """The judgement, if there is one, is about bytes that are to change.  Requires the turn."""
+        if not self._judged:
+            return
+        self._judged = False
+        self._refusal = None
+        if self._accepted:
+            self._accepted = False
+            self.place.withdraw()
+
+    # Closing
+
+    async def flush(self, handle: StagedHandle) -> None:
+        """A descriptor of *handle* was closed: judge the content, raise what refuses it."""
+        if not handle.writing:
+            return
+        async with self._turn:
+            handle.flushed = True
+            await self.judge()
+            self._flushed_at = trio.current_time()
+            if self._refusal is not None:
+                raise self._refusal
+
+    async def fsync(self) -> None:
+        """fsync(2): make it durable; refuse what is wrong already."""
+        async with self._turn:
+            if self._judged and self._refusal is not None:
+                raise self._refusal
+            if not (self._judged or self.over or self._ingest is None):
+                await self.uploads.work(self.place.check, self._ingest)
+
+    async def judge(self) -> None:
+        """Judge the content unless that is done; the result is kept.  Requires the turn."""
+        if self._judged or self.over:
+            return
+        ingest = self._writable()
+        self._refusal = None
+        try:
+            self._accepted = await self.uploads.work(self.place.judge, ingest)
+            self._judged = True
+        except (RossfsError, OSError) as error:
+            self._refusal = error
+            # A full disk may have room the next time; what is wrong stays wrong.
+            self._judged = not isinstance(error, (StoreFull, OSError))
+            _log.warning("%s", error)
+
+    async def release(self, handle: StagedHandle) -> None:
+        """The last descriptor of *handle* is gone."""
+        with trio.CancelScope(shield=True):
+            self.attr()
+            self._handles.discard(handle)
+            self._leaving += 1
+            try:
+                async with self._turn:
+                    await self._close_idle()
+            finally:
+                self._leaving -= 1
+                self._changed.set()
+                self._changed = trio.Event()
+
+    async def _close_idle(self) -> None:
+        """Conclude if nobody writes any more.  Requires the turn."""
+        if self._ingest is not None and not self._is_written():
+            await self._conclude(self._ingest)
+
+    async def _conclude(self, ingest: Ingest) -> None:
+        if not self.over:
+            # What was written through a mapping after the last close(2) was never judged.
+            await self.judge()
+        try:
+            if self.over:
+                await self.uploads.work(ingest.detach)
+            elif self._accepted:
+                await self.uploads.work(self.place.carry_out, ingest)
+                self.over = True
+            else:
+                reason = None if self._refusal is None else str(self._refusal)
+                self.path = await self.uploads.work(self.place.leave, ingest, reason)
+                self.over = not self.path
+        except (RossfsError, OSError) as error:
+            _log.warning("a closed file is not committed yet: %s", error)
+            self._refusal = error
+            self._retry_at = trio.current_time() + RETRY
+            return
+        self._ingest = None
+        self._judged = self._accepted = False
+        self._retry_at = 0.0
+        self.uploads.ended(self)
+        self.place.ended(self)
+
+    async def drop(self) -> None:
+        """It was removed: whoever has it open goes on, and nothing comes of it."""
+        async with self._turn:
+            if self.over:
+                return
+            self.over = True
+            self._judged = False
+            if self._accepted:
+                self._accepted = False
+                self.place.withdraw()
+            if self.path:
+                durable.discard(self.path)
+            await self._close_idle()
+
+    # Waiting
+
+    def is_moving(self) -> bool:
+        """Whether it is about to become something else: who looks now should wait."""
+        if self._ingest is None:
+            return False
+        if not self._is_written():
+            return self._leaving > 0 or self._is_due()
+        return (
+            self._accepted
+            and trio.current_time() < self._flushed_at + PATIENCE
+            and all(handle.flushed for handle in self._handles if handle.writing)
+        )
+
+    def _is_due(self) -> bool:
+        return 0 < self._retry_at <= trio.current_time()
+
+    async def settle(self) -> None:
+        """Return when `is_moving` is false."""
+        while self.is_moving():
+            if self._is_due() and not self._leaving:
+                async with self._turn:
+                    await self._close_idle()
+                continue
+            left = self._flushed_at + PATIENCE - trio.current_time()
+            with trio.move_on_after(float("inf") if self._leaving else max(left, 0)):
+                await self._changed.wait()

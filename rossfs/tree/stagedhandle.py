@@ -1,0 +1,58 @@
+"""An open staged file."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from rossfs.tree.node import Handle
+
+if TYPE_CHECKING:
+    from rossfs.tree.staged import Staged
+
+_INLINE = 128 << 10
+
+
+class StagedHandle(Handle):
+    """One opening of *staged*; *descriptor* is its own for reading, -1 if it does not read."""
+
+    __slots__ = ("_descriptor", "_staged", "direct_io", "flushed", "writing")
+
+    def __init__(self, staged: Staged, descriptor: int, writing: bool) -> None:
+        self._staged = staged
+        self._descriptor = descriptor
+        self.writing = writing
+        # Without the page cache each write(2) is one request, twice as fast; but a mapping needs
+        # pages (mmap(2) with MAP_SHARED is for files open for both).
+        self.direct_io = descriptor < 0
+        self.flushed = False
+        """A descriptor was closed, and nothing was written since."""
+
+    async def read(self, offset: int, size: int) -> bytes:
+        if self._descriptor < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if size <= _INLINE:
+            return os.pread(self._descriptor, size, offset)
+        return await self._staged.uploads.work(os.pread, self._descriptor, size, offset)
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """StoreFull: nothing was written, and what was before is still there."""
+        if not self.writing:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return await self._staged.write(self, offset, data)
+
+    async def flush(self) -> None:
+        """DigestMismatch, MissingContent, StoreFull: what refuses the content as it is now."""
+        await self._staged.flush(self)
+
+    async def fsync(self, data_only: bool) -> None:
+        """DigestMismatch if its name is the digest of other bytes; StoreFull."""
+        await self._staged.fsync()
+
+    async def release(self) -> None:
+        """If this was the last writer, what was accepted is carried out."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        await self._staged.release(self)
