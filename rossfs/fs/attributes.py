@@ -6,8 +6,8 @@ EntryAttributes is pyfuse3's name for struct fuse_entry_param: node id, attribut
 from __future__ import annotations
 
 import ctypes
-import stat
 import sys
+from stat import S_IMODE, S_ISLNK
 
 from pyfuse3 import EntryAttributes, SetattrFields
 
@@ -34,22 +34,27 @@ class Attributes:
 
     def build(self, node: Node) -> EntryAttributes:
         """The kernel's answer about *node*, with the node's cache time."""
-        attr = node.attr()
-        mode, size, nlink, uid, gid, rdev, mtime_ns, ctime_ns, atime_ns = attr
+        mode, size, nlink, uid, gid, rdev, mtime_ns, ctime_ns, atime_ns = node.attr()
         entry = EntryAttributes()
         entry.st_ino = node.ino
-        entry.st_mode = mode if stat.S_ISLNK(mode) else mode & self._kept
-        entry.st_nlink = nlink
+        entry.st_mode = mode if S_ISLNK(mode) else mode & self._kept
         entry.st_uid = self._uid if uid is None else uid
         entry.st_gid = self._gid if gid is None else gid
+        entry.entry_timeout = entry.attr_timeout = node.ttl
+        # What pyfuse3 has set already is not set again: it is a tenth of a microsecond each time.
+        if nlink != 1:
+            entry.st_nlink = nlink
         if rdev:
             entry.st_rdev = rdev
-        entry.st_size = size
-        entry.st_blocks = (size + 511) // SECTOR
-        entry.st_mtime_ns = mtime_ns
-        entry.st_ctime_ns = ctime_ns
-        entry.st_atime_ns = atime_ns
-        entry.entry_timeout = entry.attr_timeout = node.ttl
+        if size:
+            entry.st_size = size
+            entry.st_blocks = (size + SECTOR - 1) // SECTOR
+        if mtime_ns:
+            entry.st_mtime_ns = mtime_ns
+        if ctime_ns:
+            entry.st_ctime_ns = ctime_ns
+        if atime_ns:
+            entry.st_atime_ns = atime_ns
         return entry
 
     def uncached(self, node: Node) -> EntryAttributes:
@@ -70,7 +75,7 @@ def absent(ttl: float) -> EntryAttributes:
 def wanted(attr: EntryAttributes, fields: SetattrFields) -> AttrChange:
     """What a SETATTR request asks for."""
     return AttrChange(
-        mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+        mode=S_IMODE(attr.st_mode) if fields.update_mode else None,
         uid=attr.st_uid if fields.update_uid else None,
         gid=attr.st_gid if fields.update_gid else None,
         size=attr.st_size if fields.update_size else None,
