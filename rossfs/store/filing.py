@@ -142,7 +142,11 @@ def _link(source: str, target: str, scratch: str, what: str) -> None:
     # Something else is there: Ross's own copy, or a damaged one.
     temporary = f"{scratch}/{uuid.uuid4().hex}"
     durable.link(source, temporary, what)
-    durable.publish(temporary, target, what)
+    try:
+        durable.publish(temporary, target, what)
+    finally:
+        # rename(2) of two names of one file does nothing: another process linked it meanwhile.
+        durable.discard(temporary)
 
 
 def _is_linked(contents: Contents, found: Content) -> bool:

@@ -333,6 +333,24 @@ def test_a_list_that_ross_filed_is_filed_again_as_an_index(
     put(contents, index([]))
     assert ross.path(digest, "indexes").samefile(ross.path(digest, "manifests"))
     assert find(contents, digest).area is Area.INDEXES
+    assert os.listdir(contents.access.paths.scratch) == []
+
+
+def test_where_there_are_no_hard_links_an_index_is_copied(
+    root: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError(1, "Operation not permitted", source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    digest = put(contents, index([])).digest
+    assert put(contents, index([])).digest == digest
+    copy = root / "manifests" / "sha256" / digest.hex
+    assert copy.read_bytes() == index([])
+    assert json.loads(copy.with_suffix(".meta").read_bytes())["media_type"] == OCI_INDEX
+    assert list(contents.digests(Area.INDEXES)) == [digest]
+    assert list(contents.digests(Area.MANIFESTS)) == []
+    assert os.listdir(contents.access.paths.scratch) == []
 
 
 # What is there already
