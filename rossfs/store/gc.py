@@ -36,8 +36,12 @@ if TYPE_CHECKING:
 PIN_AGE: Final = 86400.0
 """Seconds for which a pin of incoming/ keeps its content."""
 
-_BATCH_SECONDS = 0.1
-"""Writers wait for a batch."""
+_BATCH = 0.1
+"""Seconds of removing for which writers wait."""
+
+_PAUSE = 0.01
+"""Seconds between batches: the kernel does not hand a lock over, so who waits for it must get a
+chance."""
 
 
 class Collected(NamedTuple):
@@ -168,17 +172,15 @@ class _Collection:
         remaining = iter(candidates)
         finished = False
         while not finished:
-            began = time.monotonic()
             with self._store.access.sweeping():
                 for digest in arrived.new():
                     self._marker.mark(digest, "what was committed meanwhile")
                 self._mark_incoming()
-                batch = _Batch(remaining, time.monotonic() + _BATCH_SECONDS)
+                batch = _Batch(remaining, time.monotonic() + _BATCH)
                 durable.remove_together(doomed(batch), what)
             finished = batch.finished
             if not finished:
-                # The kernel does not hand a lock over: who waits for it must get a chance.
-                time.sleep(min(time.monotonic() - began, _BATCH_SECONDS))
+                time.sleep(_PAUSE)
 
     def _doomed(self, candidates: Iterable[Digest], areas: tuple[Area, ...]) -> Iterator[str]:
         """The files of *candidates* in *areas* that may be removed; counted as removed."""

@@ -98,9 +98,7 @@ def test_many_threads_may_share_a_hold(pins: Pins) -> None:
     digests = [digest_of(bytes([number])) for number in range(120)]
     with pins.hold() as hold:
         threads = [
-            threading.Thread(
-                target=lambda part: [hold.add(digest) for digest in part], args=(part,)
-            )
+            threading.Thread(target=add_each, args=(hold, part))
             for part in (digests[:40], digests[40:80], digests[80:])
         ]
         for thread in threads:
