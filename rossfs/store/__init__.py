@@ -25,7 +25,7 @@ What a crash leaves, and who repairs it::
     writing a file           incoming/.tmp/<uuid>            gc, once nobody holds it
     before the .meta         content without .meta           first find: hashed, .meta rebuilt
     before the manifest      unreferenced blobs              gc
-    before an index's link   an index that Ross cannot see   next opening for writing, fsck
+    before an index's link   an index in manifests/ only     nobody needs to: it counts as index
     before RELEASE           incoming/.tmp/<uuid>.commit     next opening for writing
     holding content          pins/<uuid> that nobody locks   gc
 

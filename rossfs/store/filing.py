@@ -1,12 +1,12 @@
 """Putting hashed bytes in their place: the end of every commit.
 
-Order: the content, its .meta, and for an index the links of both in manifests/, where Ross looks.
+Order: the content, its .meta.  An index goes to manifests/, where Ross looks, and is then linked in
+indexes/: in between it counts as an index too.
 Committing what is stored already only makes it young again, so that the grace period of a
 collection counts from now; if the stored bytes are not known to be right, the new ones replace
 them.
 
-A crash leaves content without .meta, or an index without its links: `contents.py` and the next
-opening for writing mend that.
+A crash leaves content without .meta, which `contents.py` mends, or an index without its links.
 """
 
 from __future__ import annotations
@@ -107,27 +107,26 @@ def file_away(contents: Contents, source: str, stored: Stored) -> None:
     if refresh(contents, stored):
         durable.discard(source)
         return
-    what = stored.area.noun
-    paths = contents.access.paths
-    target = paths.content(stored.area, stored.digest)
-    durable.publish(source, target, what)
+    place = Area.MANIFESTS if stored.area is Area.INDEXES else stored.area
+    target = contents.access.paths.content(place, stored.digest)
+    durable.publish(source, target, stored.area.noun)
     known = _known(target)
     if known is None or known.size != stored.size:
         _write_meta(contents, stored, target, int(time.time()))
     elif _says_less(known.media_type, stored):
         _write_meta(contents, stored, target, known.created_at)
     if stored.area is Area.INDEXES:
-        link_index(contents, stored.digest)
+        link_index(contents, stored.digest, Area.MANIFESTS, Area.INDEXES)
 
 
-def link_index(contents: Contents, digest: Digest) -> None:
-    """Make the index *digest* and its .meta appear in manifests/ too.
+def link_index(contents: Contents, digest: Digest, there: Area, here: Area) -> None:
+    """Make the index *digest* and its .meta, which lie in the area *there*, appear *here* too.
 
     Requires `Access.writing`.  Where the file system has no hard links, a copy is made.
     """
     paths = contents.access.paths
-    source = paths.content(Area.INDEXES, digest)
-    target = paths.content(Area.MANIFESTS, digest)
+    source = paths.content(there, digest)
+    target = paths.content(here, digest)
     for suffix, what in (("", "index link"), (META, "index link meta")):
         try:
             _link(source + suffix, target + suffix, paths.scratch, what)

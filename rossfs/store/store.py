@@ -10,7 +10,6 @@ For what is absent `delete_...` returns False, `stat_...` None, and `get_...` ra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
@@ -19,12 +18,13 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import Kind, kind_of
 from rossfs.oci.quotation import quote
 from rossfs.oci.recognise import recognise
-from rossfs.store import gc, info
+from rossfs.store import commit, gc, info
 from rossfs.store.access import Access
 from rossfs.store.content import Content
 from rossfs.store.contents import Contents
 from rossfs.store.gc import Collected
 from rossfs.store.hashing import BUFFER
+from rossfs.store.incoming import Incoming
 from rossfs.store.info import StoreInfo
 from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area, Paths
@@ -35,7 +35,6 @@ from rossfs.store.tags import TagInfo, Tags
 
 if TYPE_CHECKING:
     from rossfs.store.fsck import Finding
-    from rossfs.store.incoming import Incoming
 
 
 class BlobInfo(NamedTuple):
@@ -58,18 +57,9 @@ class Store:
         self.tags = Tags(access, self.contents)
         self.pins = Pins(access)
         self.references = References(self.contents, self.tags, self.pins)
+        self.incoming = Incoming(access)
         if access.writable:
-            try:
-                from rossfs.store import commit
-            except ImportError:
-                return
             commit.recover(self)
-
-    @cached_property
-    def incoming(self) -> Incoming:
-        from rossfs.store.incoming import Incoming
-
-        return Incoming(self.access)
 
     @classmethod
     def create(cls, path: str) -> Self:

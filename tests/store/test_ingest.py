@@ -353,6 +353,44 @@ def test_where_there_are_no_hard_links_an_index_is_copied(
     assert os.listdir(contents.access.paths.scratch) == []
 
 
+class Died(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("data", [b"blob", index([])], ids=["blob", "index"])
+def test_dying_at_any_step_leaves_all_or_nothing(
+    tmp_path: Path, steps: list[str], data: bytes
+) -> None:
+    def put_into(name: str) -> Contents:
+        contents = Contents(Access.create(str(tmp_path / name)))
+        put(contents, data)
+        return contents
+
+    stored = put_into("whole").find(digest_of(data))
+    assert stored is not None
+    names = files(tmp_path / "whole")
+    total = len(steps)
+    for last in range(total):
+        steps.clear()
+
+        def die(step: str, last: int = last) -> None:
+            steps.append(step)
+            if len(steps) > last:
+                raise Died
+
+        durable.reached = die
+        with pytest.raises(Died):
+            put_into(str(last))
+        durable.reached = None
+        contents = Contents(Access.create(str(tmp_path / str(last))))
+        content = contents.settle(digest_of(data))
+        assert content is None or content.media_type == stored.media_type
+        assert content is None or content.area is stored.area
+        put(contents, data)
+        assert files(tmp_path / str(last)) >= names
+        assert contents.settle(digest_of(data)) is not None
+
+
 # What is there already
 
 
