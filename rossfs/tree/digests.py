@@ -38,7 +38,7 @@ from rossfs.tree.node import (
     Unsettled,
     read_only,
 )
-from rossfs.tree.snapshots import COMPLETE, Snapshots, is_small
+from rossfs.tree.snapshots import COMPLETE, Absences, Commits, Snapshots, is_small
 
 _REMEMBERED = 4096
 """Nodes kept so that a name that the kernel asks for again costs no system call."""
@@ -74,15 +74,29 @@ class DigestDirectory(Directory):
     there; None: nothing can be deleted here.
     """
 
-    __slots__ = ("_nodes", "_pending", "_remove", "_snapshots", "_source")
+    __slots__ = (
+        "_absences",
+        "_commits",
+        "_nodes",
+        "_pending",
+        "_remove",
+        "_snapshots",
+        "_source",
+    )
 
     ttl: ClassVar[float] = 1.0  # the modification time is that of the directory on disk
     replaces: ClassVar[bool] = False
 
     def __init__(
-        self, ino: int, source: Source, remove: Callable[[Digest], bool] | None = None
+        self,
+        ino: int,
+        source: Source,
+        commits: Commits,
+        remove: Callable[[Digest], bool] | None = None,
     ) -> None:
         super().__init__(ino)
+        self._absences = Absences(commits)
+        self._commits = commits
         self._source = source
         self._remove = remove
         self._nodes: dict[bytes, Node] = {}
@@ -114,10 +128,13 @@ class DigestDirectory(Directory):
             return None
         digest = Digest(self._source.algorithm, name.decode())
         try:
-            return self._find(name, digest)
+            node = self._find(name, digest)
         except Unproven:
             self._pending.add(digest)
             raise Unsettled from None
+        if node is None and not self._absences.is_final(name):
+            raise Unsettled
+        return node
 
     def _find(self, name: bytes, digest: Digest) -> Node | None:
         node = self._source.find(digest)
@@ -132,20 +149,23 @@ class DigestDirectory(Directory):
         listing = self._snapshots.take()
         if listing is not None:
             return listing
-        if is_small(self._source.directories):
+        if self._commits.settled() and is_small(self._source.directories):
             with contextlib.suppress(Unproven):
                 return self._snapshot(self._source.find)
         self._snapshots.want()
         raise Unsettled
 
     async def settle(self) -> None:
-        """Hash what lookups met without .meta; make a listing if one is wanted."""
+        """Hash what lookups met without .meta, wait for commits under way, make a listing."""
         for digest in tuple(self._pending):
             try:
                 await trio.to_thread.run_sync(self._source.settle, digest, abandon_on_cancel=True)
             finally:
                 self._pending.discard(digest)
-        await self._snapshots.make(lambda: self._snapshot(self._find_settled))
+        await self._absences.settle()
+        if self._snapshots.wanted:
+            await self._commits.settle()
+            await self._snapshots.make(lambda: self._snapshot(self._find_settled))
 
     def _find_settled(self, digest: Digest) -> Node | None:
         """As the source's `find`, whatever it takes."""
@@ -227,19 +247,28 @@ class DigestDirectory(Directory):
 class ByAlgorithm(Directory):
     """sha256/, and sha512/ where there is one on disk."""
 
-    __slots__ = ("_directories",)
+    __slots__ = ("_absences", "_directories")
 
     ttl: ClassVar[float] = FOREVER
 
-    def __init__(self, ino: int, directories: Mapping[bytes, DigestDirectory]) -> None:
+    def __init__(
+        self, ino: int, directories: Mapping[bytes, DigestDirectory], commits: Commits
+    ) -> None:
         super().__init__(ino)
+        self._absences = Absences(commits)
         self._directories = directories
 
     def lookup(self, name: bytes) -> Node | None:
         directory = self._directories.get(name)
-        if directory is None or not (name == _USUAL or directory.exists()):
-            return None
-        return directory
+        if directory is None or name == _USUAL or directory.exists():
+            return directory
+        if not self._absences.is_final(name):
+            raise Unsettled
+        return None
+
+    async def settle(self) -> None:
+        """Wait for commits under way: one of them may be the first of its algorithm."""
+        await self._absences.settle()
 
     def entries(self) -> Listing:
         return Entries(

@@ -14,7 +14,7 @@ incoming/             write here: what is closed is stored, and becomes a link
 ls tags/library/nginx/latest/                what the image of a tag consists of
 cat tags/library/nginx/latest/manifest.json  its manifest, byte for byte
 cp FILE incoming/ && readlink incoming/FILE  store a file, see its digest
-ln -s images/sha256/HEX tags/me/app/TAG      tag an image (ln -sfn: move the tag)
+ln -s images/sha256/HEX tags/me/app/TAG      tag an image (ln -sfn moves it)
 rm tags/me/app/TAG                           remove a tag; the image stays
 
 Bytes that do not match their digest are never shown: reading them is an I/O

@@ -16,9 +16,11 @@ from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
 from rossfs.tree.images import Images
 from rossfs.tree.node import Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
+from rossfs.tree.snapshots import Commits
 from rossfs.tree.state import DamagedContent, state_directory
 from rossfs.tree.static import BytesFile, StaticDirectory
 from rossfs.tree.tags import Names, TagsDirectory
+from rossfs.tree.uploads import Uploads
 from rossfs.tree.view import View
 
 
@@ -32,10 +34,11 @@ def build_root(store: Store, view: View) -> Directory:
     mode = 0o644 if writable else 0o444
     files = ContentFiles(store.contents, numbers, mode=mode, note_access=writable)
     images = Images(store, files, numbers, view.platform)
-    names = Names(store.tags, store.paths.tags, numbers, writable=writable)
+    uploads = Uploads(store)
+    names = Names(uploads, numbers, writable=writable)
     manifests = partial(files.find, Area.MANIFESTS)
     indexes = partial(files.find, Area.INDEXES)
-    digests = _Digests(store, writable)
+    digests = _Digests(store, uploads, writable)
     return StaticDirectory(
         Fixed.ROOT,
         {
@@ -60,7 +63,8 @@ def build_root(store: Store, view: View) -> Directory:
 class _Digests:
     """Makes blobs/, manifests/, indexes/ and images/."""
 
-    def __init__(self, store: Store, writable: bool) -> None:
+    def __init__(self, store: Store, commits: Commits, writable: bool) -> None:
+        self._commits = commits
         self._contents = store.contents
         self._paths = store.paths
         self._remove = store.references.remove_unreferenced if writable else None
@@ -89,8 +93,8 @@ class _Digests:
                 kind,
             )
             remove = self._remove if stat.S_ISREG(kind) else None
-            shown[algorithm.encode()] = DigestDirectory(ino, source, remove)
-        return ByAlgorithm(place, shown)
+            shown[algorithm.encode()] = DigestDirectory(ino, source, self._commits, remove)
+        return ByAlgorithm(place, shown, self._commits)
 
 
 def _damaged(store: Store) -> Iterator[DamagedContent]:

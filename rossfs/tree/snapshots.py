@@ -1,9 +1,8 @@
-"""Listings that take too long for the loop: made in a worker thread, between the two halves of one
-opendir.
+"""Answers that have to wait: for a listing that takes too long for the loop, or for commits.
 
-`entries` asks `take`; where that has nothing it says `want` and raises Unsettled, the kernel's side
-awaits `settle`, which calls `make`, and asks `entries` again.  Each listing is given out once, and
-none that is older than a second, should its asker never come back.
+Whoever is told Unsettled awaits `settle` and asks again.  What he waited for is handed to him then,
+once, and no older than a second should he not come back.  Asking again whether everything has come
+to rest would not do: beside busy writers it never has.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import trio
 
@@ -28,8 +28,51 @@ names."""
 _FRESH = 1.0
 
 
+class Commits(Protocol):
+    """Commits under way: whoever closed a file may look for it before it is there."""
+
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for."""
+
+    async def settle(self) -> None:
+        """Wait for the commits that are under way now."""
+
+
+class Absences:
+    """Names of one directory that were not found while commits were under way."""
+
+    __slots__ = ("_commits", "_final", "_open")
+
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
+        self._open: set[bytes] = set()
+        self._final: dict[bytes, float] = {}
+
+    def is_final(self, name: bytes) -> bool:
+        """*name* was not found.  Whether that is the answer; if not, it is after `settle`."""
+        if self._final and time.monotonic() - self._final.pop(name, 0.0) < _FRESH:
+            return True
+        if self._commits.settled():
+            return True
+        self._open.add(name)
+        return False
+
+    async def settle(self) -> None:
+        """Wait until what is under way is done; the names are to be looked for once more then."""
+        names, self._open = self._open, set()
+        if names:
+            await self._commits.settle()
+            now = time.monotonic()
+            self._final = {name: at for name, at in self._final.items() if now - at < _FRESH}
+            self._final.update(dict.fromkeys(names, now))
+
+
 class Snapshots:
-    """The listings of one directory that are under way."""
+    """The listings of one directory that are under way.
+
+    `entries` asks `take`; where that has nothing it says `want` and raises Unsettled, and `settle`
+    calls `make`.
+    """
 
     __slots__ = ("_made", "_wanted")
 
@@ -50,11 +93,15 @@ class Snapshots:
         """Somebody waits for a listing."""
         self._wanted += 1
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for a listing."""
+        return self._wanted > 0
+
     async def make(self, snapshot: Callable[[], Listing]) -> None:
-        """If a listing is wanted, let *snapshot* make it in a worker thread."""
-        if self._wanted:
-            listing = await trio.to_thread.run_sync(snapshot, abandon_on_cancel=True)
-            self._made.append((time.monotonic(), listing))
+        """Let *snapshot* make a listing in a worker thread."""
+        listing = await trio.to_thread.run_sync(snapshot, abandon_on_cancel=True)
+        self._made.append((time.monotonic(), listing))
 
 
 def is_small(directories: Iterable[str]) -> bool:

@@ -29,7 +29,8 @@ import trio
 
 from rossfs.errors import Conflict, Damaged, RossfsError, TagNotFound
 from rossfs.oci.digest import Digest
-from rossfs.store.tags import TagEntry, TagName, Tags
+from rossfs.oci.reference import check_repository, check_tag
+from rossfs.store.tags import TagEntry, TagName
 from rossfs.tree.node import (
     NLINK_UNKNOWN,
     Attr,
@@ -37,6 +38,7 @@ from rossfs.tree.node import (
     Caller,
     Directory,
     Entry,
+    Handle,
     Listing,
     Node,
     Unsettled,
@@ -45,6 +47,7 @@ from rossfs.tree.node import (
 from rossfs.tree.numbers import Numbers
 from rossfs.tree.snapshots import COMPLETE, Snapshots, is_small
 from rossfs.tree.taglink import DamagedTag, TagLink, digest_of_link
+from rossfs.tree.uploads import Uploads
 
 T = TypeVar("T", "TagsDirectory", TagLink, DamagedTag)
 
@@ -56,11 +59,12 @@ _log = logging.getLogger("rossfs.tree")
 class Names:
     """What all directories of tags/ share: the tags, and the nodes of them that are in use."""
 
-    __slots__ = ("_live", "_number", "path", "tags", "writable")
+    __slots__ = ("_live", "_number", "path", "tags", "uploads", "writable")
 
-    def __init__(self, tags: Tags, path: str, numbers: Numbers, *, writable: bool) -> None:
-        self.tags = tags
-        self.path = path
+    def __init__(self, uploads: Uploads, numbers: Numbers, *, writable: bool) -> None:
+        self.uploads = uploads
+        self.tags = uploads.store.tags
+        self.path = uploads.store.paths.tags
         """tags/ on disk."""
         self.writable = writable
         self._number = numbers.family(b"tag")
@@ -171,7 +175,8 @@ class TagsDirectory(Directory):
         raise Unsettled
 
     async def settle(self) -> None:
-        await self._snapshots.make(self._snapshot)
+        if self._snapshots.wanted:
+            await self._snapshots.make(self._snapshot)
 
     def _snapshot(self) -> Listing:
         """A listing as of now.  Touches nothing that changes: runs in any thread."""
@@ -199,21 +204,47 @@ class TagsDirectory(Directory):
         """
         with _told():
             digest = digest_of_link(target)
-            await self._must_be_free(name)
-        return await self.adopt(name, digest)
+        await self.adopt(name, digest, RENAME_NOREPLACE, caller)
+        node = self._names.tag(self._tag(name))
+        if node is None:  # somebody else removed it at once
+            raise _os_error(errno.ENOENT)
+        return node
 
-    async def adopt(self, name: bytes, digest: Digest) -> Node:
-        """Make the tag *name* name *digest*, a stored manifest or index; return its node.
+    async def adopt(self, name: bytes, digest: Digest, flags: int, caller: Caller) -> None:
+        """Make the tag *name* name *digest*; *flags* as in renameat2(2).
 
-        InvalidReference, ManifestNotFound, TagConflict.  A tag that is there is moved.
+        InvalidReference, ManifestNotFound, TagConflict; Conflict if there is such a tag and *flags*
+        keep it.
+        """
+        if flags & ~RENAME_NOREPLACE:
+            raise _os_error(errno.EINVAL)
+        # The manifest may have been closed a moment ago.
+        await self._names.uploads.settle()
+        with _told():
+            if flags:
+                self._must_be_free(name)
+            await trio.to_thread.run_sync(self._names.tags.set, *self._tag(name), digest)
+
+    async def create(
+        self, name: bytes, mode: int, flags: int, caller: Caller
+    ) -> tuple[Node, Handle]:
+        """A file whose content is to be a manifest or index, tagged when it is closed.
+
+        close(2) gets InvalidDocument, MissingContent, TagConflict; here InvalidReference, and
+        Conflict if there is such a tag.  Nothing is to be seen before.
         """
         tag = self._tag(name)
         with _told():
-            await trio.to_thread.run_sync(self._names.tags.set, *tag, digest)
-        node = self._names.tag(tag)
-        if node is None:  # somebody else removed it at once
-            raise TagNotFound(f"no tag {tag}")
-        return node
+            check_repository(tag.repository)
+            check_tag(tag.tag)
+            self._must_be_free(name)
+
+        def publish(digest: Digest, media_type: str) -> None:
+            with _told():
+                self._names.tags.set(*tag, digest)
+
+        staged = self._names.uploads.stage(publish, lambda: None)
+        return staged, await staged.open(flags, caller)
 
     async def unlink(self, name: bytes, caller: Caller) -> None:
         """Remove a tag; ENOENT, or EISDIR for a repository."""
@@ -249,7 +280,7 @@ class TagsDirectory(Directory):
             raise _os_error(errno.EINVAL)
         with _told():
             if flags & RENAME_NOREPLACE:
-                await target._must_be_free(target_name)
+                target._must_be_free(target_name)
             old, new = self._repository(name), target._repository(target_name)
             if self._names.tags.is_repository(old):
                 await trio.to_thread.run_sync(self._names.tags.rename_repository, old, new)
@@ -259,7 +290,7 @@ class TagsDirectory(Directory):
                 await trio.to_thread.run_sync(self._names.tags.rename, tag, new_tag)
                 self._names.tag_moved(tag, new_tag)
 
-    async def _must_be_free(self, name: bytes) -> None:
+    def _must_be_free(self, name: bytes) -> None:
         """Conflict if there is a tag or repository *name*: the kernel's own check may be a second
         old."""
         if self._names.find(self._tag(name)) is not None:

@@ -1,19 +1,18 @@
-"""A store for the tests of the tree: written as Ross writes it, so that nothing in it is proven,
-and looked at through the parts of the store that nodes use."""
+"""A store for the tests of the tree, written as Ross writes it: nothing in it is proven."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rossfs.store.access import Access
 from rossfs.store.contents import Contents
-from rossfs.store.pins import Pins
 from rossfs.store.references import References
-from rossfs.store.tags import Tags
+from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.numbers import Numbers
+from rossfs.tree.uploads import Uploads
 from tests.builders import RossStore, ross_store
 
 
@@ -23,23 +22,20 @@ def ross(tmp_path: Path) -> RossStore:
 
 
 @pytest.fixture
-def access(ross: RossStore) -> Access:
-    return Access.open(str(ross.root))
+def opened(ross: RossStore) -> Iterator[Store]:
+    """The store that `ross` writes, as rossfs opens it."""
+    with Store.open(str(ross.root)) as store:
+        yield store
 
 
 @pytest.fixture
-def contents(access: Access) -> Contents:
-    return Contents(access)
+def contents(opened: Store) -> Contents:
+    return opened.contents
 
 
 @pytest.fixture
-def tags(access: Access, contents: Contents) -> Tags:
-    return Tags(access, contents)
-
-
-@pytest.fixture
-def references(access: Access, contents: Contents, tags: Tags) -> References:
-    return References(contents, tags, Pins(access))
+def references(opened: Store) -> References:
+    return opened.references
 
 
 @pytest.fixture
@@ -50,3 +46,8 @@ def numbers() -> Numbers:
 @pytest.fixture
 def files(contents: Contents, numbers: Numbers) -> ContentFiles:
     return ContentFiles(contents, numbers)
+
+
+@pytest.fixture
+def uploads(opened: Store) -> Uploads:
+    return Uploads(opened)

@@ -1,7 +1,7 @@
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -16,6 +16,7 @@ from rossfs.tree import digests, snapshots
 from rossfs.tree.contentfile import ContentFile, ContentFiles
 from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
 from rossfs.tree.node import Directory, Unsettled
+from rossfs.tree.snapshots import Commits
 from tests.builders import OCI_INDEX, OCTET_STREAM, RossStore, digest_of, image, index
 from tests.suites.directory_suite import (
     CALLER,
@@ -35,9 +36,36 @@ def source(contents: Contents, find: object, *areas: Area, **more: object) -> So
     return Source("sha256", find, contents.settle, directories, **more)  # type: ignore[arg-type]
 
 
-def blobs(files: ContentFiles, references: References | None = None) -> DigestDirectory:
+class Resting:
+    """No commit is under way."""
+
+    def settled(self) -> bool:
+        return True
+
+    async def settle(self) -> None:
+        """There is nothing to wait for."""
+
+
+class Busy:
+    """There is always a commit under way, as beside many writers; each wait does *work*."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work = work
+
+    def settled(self) -> bool:
+        return False
+
+    async def settle(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.work()
+
+
+def blobs(
+    files: ContentFiles, references: References | None = None, commits: Commits | None = None
+) -> DigestDirectory:
     remove = references.remove_unreferenced if references is not None else None
-    return DigestDirectory(INO, source(files.contents, files.glance, *Area), remove)
+    shown = source(files.contents, files.glance, *Area)
+    return DigestDirectory(INO, shown, commits or Resting(), remove)
 
 
 def name_of(digest: Digest) -> bytes:
@@ -75,7 +103,9 @@ class TestManifests(ReadOnlyDirectorySuite):
         stored = image(ross)
         ross.put_index(index([(stored.parts.manifest, "linux/amd64")]))
         found = partial(files.find, Area.MANIFESTS)
-        return DigestDirectory(INO, source(files.contents, found, Area.MANIFESTS, mixed=True))
+        return DigestDirectory(
+            INO, source(files.contents, found, Area.MANIFESTS, mixed=True), Resting()
+        )
 
 
 @pytest.mark.usefixtures("in_a_thread")
@@ -119,23 +149,20 @@ class TestRemovable(DirectorySuite):
         return blobs(files, references)
 
 
+def by_algorithm(files: ContentFiles, commits: Commits) -> ByAlgorithm:
+    paths = files.contents.access.paths
+    directories = {}
+    for ino, name in ((22, "sha256"), (23, "sha512")):
+        shown = Source(name, files.glance, files.contents.settle, [paths.area(Area.BLOBS, name)])
+        directories[name.encode()] = DigestDirectory(ino, shown, commits)
+    return ByAlgorithm(5, directories, commits)
+
+
 class TestByAlgorithm(ReadOnlyDirectorySuite):
     @pytest.fixture
     def directory(self, ross: RossStore, files: ContentFiles) -> Directory:
-        paths = files.contents.access.paths
         (ross.root / "blobs" / "sha512").mkdir()
-        return ByAlgorithm(
-            5,
-            {
-                name.encode(): DigestDirectory(
-                    ino,
-                    Source(
-                        name, files.glance, files.contents.settle, [paths.area(Area.BLOBS, name)]
-                    ),
-                )
-                for ino, name in ((22, "sha256"), (23, "sha512"))
-            },
-        )
+        return by_algorithm(files, Resting())
 
     async def test_sha512_appears_with_its_directory(
         self, directory: Directory, ross: RossStore
@@ -193,7 +220,7 @@ async def test_manifests_and_indexes_are_told_apart(ross: RossStore, files: Cont
         (Area.INDEXES, [Area.MANIFESTS, Area.INDEXES], {one, ross_filed}),
     ):
         shown = source(contents, partial(files.find, area), *areas, mixed=True)
-        directory = DigestDirectory(INO, shown)
+        directory = DigestDirectory(INO, shown, Resting())
         assert await names(directory) == {name_of(digest) for digest in expected}
         for digest in (stored.manifest, one, ross_filed, stored.config):
             assert (directory.lookup(name_of(digest)) is not None) == (digest in expected)
@@ -326,6 +353,52 @@ async def test_a_listing_is_never_older_than_its_opening(
     for number in range(3):
         name = name_of(ross.put_blob(OCTET_STREAM, b"%d" % number))
         assert name in await names(directory)
+
+
+# Commits under way
+
+
+async def test_a_lookup_waits_for_what_was_closed_before(
+    ross: RossStore, files: ContentFiles
+) -> None:
+    busy = Busy(lambda: ross.put_blob(OCTET_STREAM, b"new"))
+    name = name_of(digest_of(b"new"))
+    assert await find(blobs(files, commits=busy), name) is not None
+
+
+async def test_a_listing_waits_for_what_was_closed_before(
+    ross: RossStore, files: ContentFiles
+) -> None:
+    busy = Busy(lambda: ross.put_blob(OCTET_STREAM, b"new"))
+    assert await names(blobs(files, commits=busy)) == {name_of(digest_of(b"new"))}
+
+
+async def test_nobody_waits_twice_however_busy_writers_are(files: ContentFiles) -> None:
+    waited: list[None] = []
+    directory = blobs(files, commits=Busy(lambda: waited.append(None)))
+    assert await find(directory, name_of(digest_of(b"absent"))) is None
+    assert len(waited) == 1
+    assert await names(directory) == set()
+    assert len(waited) == 2
+    # And each waits anew: what was absent a moment ago may have been closed since.
+    assert await find(directory, name_of(digest_of(b"absent"))) is None
+    assert len(waited) == 3
+
+
+async def test_what_is_there_is_found_without_waiting(files: ContentFiles, digest: Digest) -> None:
+    def never() -> None:
+        raise AssertionError("waited")
+
+    assert blobs(files, commits=Busy(never)).lookup(name_of(digest)) is not None
+
+
+async def test_the_first_content_of_an_algorithm_is_waited_for(
+    ross: RossStore, files: ContentFiles
+) -> None:
+    busy = Busy((ross.root / "blobs" / "sha512").mkdir)
+    directory = by_algorithm(files, busy)
+    assert directory.lookup(b"sha256") is not None
+    assert await find(directory, b"sha512") is not None
 
 
 # Removing

@@ -39,6 +39,6 @@ def test_all_bits_below_the_mark_are_used() -> None:
 
 
 def test_fixed_places_have_low_numbers_and_the_root_is_fuses() -> None:
-    assert Fixed.ROOT == 1
+    assert Fixed.ROOT.value == 1
     assert all(1 <= place <= 99 for place in Fixed)
     assert len({int(place) for place in Fixed}) == len(Fixed.__members__)
