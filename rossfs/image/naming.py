@@ -14,7 +14,7 @@ from rossfs.errors import InvalidReference, TagNotFound, UsageError
 from rossfs.image.source import Root
 from rossfs.image.transport import STREAM, Place
 from rossfs.oci.quotation import quote
-from rossfs.oci.reference import Reference
+from rossfs.oci.reference import Reference, check_tag
 
 _EXTENSIONS = (".tar.gz", ".tgz", ".tar", ".oci", ".docker", ".dir")
 _SHOWN = 5
@@ -99,6 +99,10 @@ def _reference(text: str, repository: str | None, place: Place) -> Reference:
             raise InvalidReference(f"{error}: give it a NAME") from error
     if repository is None:
         raise UsageError(f"{place.path} does not say what its image is called: give it a NAME")
+    try:
+        check_tag(text or "latest")
+    except InvalidReference as error:
+        raise InvalidReference(f"{error}: give it a NAME") from error
     return _tagged(Reference.parse(f"{repository}:{text or 'latest'}"))
 
 

@@ -171,7 +171,7 @@ class TarReader:
             length = int(digits) if space and digits.isdigit() else 0
             record = body[position + len(digits) + 1 : position + length]
             key, equals, value = record.partition(b"=")
-            if not equals or not record.endswith(b"\n"):
+            if position + length > len(body) or not equals or not record.endswith(b"\n"):
                 raise InvalidSource(f"{self._source} has a PAX header that cannot be read")
             yield _text(key), value[:-1].decode("utf-8", "surrogateescape")
             position += length
