@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ FUSE_DEVICE = "/dev/fuse"
 
 SLACK = 120.0
 """Seconds that the watchdog gives a test beyond its own timeout."""
+
+ENDING = 10.0
+"""Seconds in which what the last test ended must be gone."""
 
 Mount = Callable[..., Mounted]
 """What the fixture `mount` is: mount(store, *options, path=None) -> Mounted."""
@@ -95,7 +99,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if trouble is None:
         return
     mark = os.environ[leftovers.VARIABLE]
-    if left := leftovers.processes(mark):
+    end = time.monotonic() + ENDING
+    while (left := leftovers.processes(mark)) and time.monotonic() < end:
+        time.sleep(0.05)
+    if left:
         trouble += [f"process left behind: {pid} {_command(pid)}" for pid in left]
     watchdog = session.config.stash.get(_watchdog, None)
     if watchdog is not None:

@@ -117,10 +117,10 @@ def find(minor: int, deadline: float = ANSWER) -> Server | None:
     return Server(connection, pid, answered=answered)
 
 
-def is_gone(minor: int) -> bool:
+def is_gone(minor: int, deadline: float = ANSWER) -> bool:
     """Whether the server of the mount *minor* has been killed and only its descriptors are left, or
     nothing at all.  False where that cannot be known."""
-    server = find(minor)
+    server = find(minor, deadline)
     if server is None:
         holders = _holders(minor)
         return holders is not None and all(map(_is_dying, holders))

@@ -1,0 +1,73 @@
+"""The arguments of `mount.rossfs`, as mount(8) gives them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rossfs.cli.mount import helper, parse_helper
+from rossfs.errors import InvalidOption, UsageError
+from tests.builders import ross_store
+
+
+def test_flags_come_after_the_places() -> None:
+    call = parse_helper(["/s", "/m", "-s", "-f", "-n", "-v", "-o", "rw,noexec", "-t", "rossfs.x"])
+    assert (call.store, call.mountpoint) == ("/s", "/m")
+    assert call.fake
+    assert call.verbose
+    assert not call.options.executable
+
+
+def test_flags_may_come_first_and_together() -> None:
+    call = parse_helper(["-nv", "-o", "ro", "/s", "/m"])
+    assert call.options.read_only
+    assert not call.fake
+
+
+def test_several_options_are_added_up() -> None:
+    options = parse_helper(["/s", "/m", "-o", "uid=1", "-o", "gid=2"]).options
+    assert (options.uid, options.gid) == (1, 2)
+
+
+def test_read_only_is_a_flag_too() -> None:
+    assert parse_helper(["-r", "/s", "/m"]).options.read_only
+    assert not parse_helper(["-w", "/s", "/m"]).options.read_only
+
+
+def test_sloppy_forgives_unknown_options() -> None:
+    assert (
+        parse_helper(["/s", "/m", "-s", "-o", "bogus"]).options
+        == parse_helper(["/s", "/m"]).options
+    )
+    with pytest.raises(InvalidOption, match="bogus"):
+        parse_helper(["/s", "/m", "-o", "bogus"])
+
+
+@pytest.mark.parametrize("argv", [[], ["/s"], ["/s", "/m", "/x"], ["/s", "/m", "-Z"], ["/s", "-o"]])
+def test_wrong_usage_is_told_with_status_1(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError):
+        parse_helper(argv)
+    assert helper(argv) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("mount.rossfs: ")
+    assert told.count("\n") == 1
+
+
+def test_a_failure_has_the_status_of_mount(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert helper([str(tmp_path / "missing"), str(tmp_path)]) == 32
+    assert "no store at" in capsys.readouterr().err
+
+
+def test_a_fake_mount_checks_what_it_can(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ross_store(tmp_path / "store")
+    (tmp_path / "place").mkdir()
+    assert helper([str(tmp_path / "store"), str(tmp_path / "place"), "-f", "-v"]) == 0
+    assert "mounted on" in capsys.readouterr().out
+    assert helper([str(tmp_path / "store"), str(tmp_path / "missing"), "-f"]) == 32

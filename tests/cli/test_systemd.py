@@ -1,0 +1,48 @@
+"""The unit that `rossfs systemd` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rossfs.cli.main import run
+
+
+def unit(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, str]:
+    """What `rossfs systemd` prints, by key."""
+    assert run(["systemd", *argv]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_unit_waits_for_readiness(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = unit(capsys, "/var/lib/ross", "/mnt/ross")
+    assert keys["Type"] == "notify"
+    assert keys["ExecStart"].split()[1:] == [
+        "mount",
+        "--foreground",
+        "--",
+        "/var/lib/ross",
+        "/mnt/ross",
+    ]
+    assert keys["ExecStart"].startswith("/")
+    assert keys["RequiresMountsFor"] == "/var/lib/ross"
+
+
+def test_options_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = unit(capsys, "/s", "/m", "-o", "ro", "-o", "uid=5")
+    assert " -o ro,uid=5 -- /s /m" in keys["ExecStart"]
+
+
+def test_relative_paths_become_absolute(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = unit(capsys, "s", "m")
+    assert keys["ExecStart"].endswith(f" {tmp_path}/s {tmp_path}/m")
+
+
+def test_odd_paths_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = unit(capsys, '/a b"c', "/100%$x")
+    assert keys["ExecStart"].endswith(' -- "/a b\\"c" "/100%%$$x"')
