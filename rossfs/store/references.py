@@ -1,9 +1,9 @@
 """Who needs a content, so that nobody removes it by hand.
 
 A content is needed by the manifests that have it as config or layer, by the indexes that have it as
-manifest, by tags, and by processes that hold it.  A subject is not held by what refers to it: the
-specification lets it be missing (image-spec manifest.md).  The pins of incoming/ keep collection
-away, and nobody else.
+manifest, by tags, by processes that hold it, and by what was accepted in incoming/ and is not
+carried out yet.  A subject is not held by what refers to it: the specification lets it be missing
+(image-spec manifest.md).  The pins of incoming/ keep collection away, and nobody else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from rossfs.errors import Referenced
 from rossfs.oci.digest import Digest
-from rossfs.store import documents
+from rossfs.oci.quotation import quote
+from rossfs.store import documents, uploads
 from rossfs.store.contents import Contents
 from rossfs.store.paths import Area
 from rossfs.store.pins import Pins
@@ -25,12 +26,14 @@ class Holder(NamedTuple):
     """Who needs a content."""
 
     kind: str
-    """tag, index, manifest or process."""
+    """tag, index, manifest, file or process."""
     name: str
-    """A tag as repository:tag, or a digest; empty for a process."""
+    """A tag as repository:tag, a digest, or a path in incoming/; empty for a process."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}" if self.name else f"a running {self.kind}"
+        if not self.name:
+            return f"a running {self.kind}"
+        return f"{self.kind} {quote(self.name) if self.kind == 'file' else self.name}"
 
 
 class References:
@@ -59,6 +62,9 @@ class References:
                 if named == digest:
                     repository, _, tag = path.rpartition("/")
                     return Holder("tag", f"{repository}:{tag}")
+        for record in uploads.records(paths):
+            if digest == record.stored.digest or digest in record.needs:
+                return Holder("file", f"incoming/{os.fsdecode(record.name)}")
         return Holder("process", "") if self._pins.is_held(digest) else None
 
     def remove_unreferenced(self, digest: Digest) -> bool:

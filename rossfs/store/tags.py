@@ -16,6 +16,8 @@ A crash leaves the old tag or the new one, and perhaps an empty repository.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -232,10 +234,8 @@ class Tags:
         check_repository_prefix(new)
         with self._access.naming():
             self._require_directory(old)
-            parent, _, _ = new.rpartition("/")
-            if parent:
-                self._tree.make_way(parent)
-                durable.make_directory(self._access.paths.repository(parent), "repository")
+            if new.startswith(f"{old}/"):
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), new)
             for repository, name in self._tree.files(shown=False, top=old):
                 if is_tag(name) and is_repository(repository):
                     check_repository(new + repository.removeprefix(old))
@@ -244,6 +244,10 @@ class Tags:
                 with contextlib.suppress(Damaged, OSError):
                     path = f"{self._access.paths.tags}/{repository}/{name}"
                     arrivals.note(self._access.paths, tagfile.read(path).digest)
+            parent, _, _ = new.rpartition("/")
+            if parent:
+                self._tree.make_way(parent)
+                durable.make_directory(self._access.paths.repository(parent), "repository")
             source, target = map(self._access.paths.repository, (old, new))
             try:
                 durable.rename(source, target, "repository")

@@ -412,7 +412,8 @@ def test_a_repository_is_renamed_with_all_in_it(tags: Tags, first: Digest, secon
     with pytest.raises(RepositoryNotFound):
         tags.rename_repository("old/x", "other")
     with pytest.raises(OSError, match="Invalid argument"):
-        tags.rename_repository("empty", "empty/inside")
+        tags.rename_repository("empty", "empty/inside/deeper")
+    assert not tags.is_repository("empty/inside")
     tags.set("full", "v1", first)
     with pytest.raises(OSError, match="not empty"):
         tags.rename_repository("empty", "full")
@@ -424,7 +425,8 @@ def test_a_repository_is_not_renamed_to_where_a_name_in_it_is_too_long(
     inner = "/".join(["d" * 60] * 3)
     tags.set(f"old/{inner}", "v1", first)
     with pytest.raises(InvalidReference, match="longer than 255"):
-        tags.rename_repository("old", "n" * 100)
+        tags.rename_repository("old", "new/" + "n" * 96)
+    assert not tags.is_repository("new")
     assert list(tags.names()) == [TagName(f"old/{inner}", "v1")]
 
 
