@@ -59,7 +59,7 @@ _log = logging.getLogger("rossfs.tree")
 class Names:
     """What all directories of tags/ share: the tags, and the nodes of them that are in use."""
 
-    __slots__ = ("_live", "_number", "path", "tags", "uploads", "writable")
+    __slots__ = ("_directories", "_live", "_number", "path", "tags", "uploads", "writable")
 
     def __init__(self, uploads: Uploads, numbers: Numbers, *, writable: bool) -> None:
         self.uploads = uploads
@@ -71,6 +71,7 @@ class Names:
         self._live: WeakValueDictionary[int, TagsDirectory | TagLink | DamagedTag] = (
             WeakValueDictionary()
         )
+        self._directories: WeakValueDictionary[str, TagsDirectory] = WeakValueDictionary()
 
     def find(self, name: TagName) -> Node | None:
         """The node of one name in the directory `name.repository`, or None."""
@@ -81,7 +82,11 @@ class Names:
 
     def directory(self, path: str) -> TagsDirectory:
         """The node of a repository, the same one while it is in use."""
-        return self._node(TagsDirectory, path, path, lambda ino: TagsDirectory(ino, self, path))
+        node = self._directories.get(path)
+        if node is None:
+            node = self._node(TagsDirectory, path, path, lambda ino: TagsDirectory(ino, self, path))
+            self._directories[path] = node
+        return node
 
     def tag(self, name: TagName) -> TagLink | DamagedTag | None:
         """The node of a tag, the same one while it is in use and names the same."""
@@ -124,6 +129,8 @@ class Names:
                 continue
             moved = new + path.removeprefix(old)
             if isinstance(node, TagsDirectory):
+                self._directories.pop(path, None)
+                self._directories[moved] = node
                 node.name = moved
             else:
                 node.move(TagName(moved, node.name.tag))
