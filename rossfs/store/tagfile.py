@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from typing import NamedTuple
 
 from rossfs.errors import Damaged, InvalidDigest, InvalidDocument
@@ -20,6 +21,12 @@ _LIMIT = 64 * 1024
 """Bytes: Ross writes about 150."""
 
 _TIME_LIMIT = 1 << 62
+
+# What Ross and rossfs write, byte for byte.  Anything else is parsed, which takes ten times as long.
+_USUAL = re.compile(
+    rb'\{"digest_algorithm":"sha256","digest_hash":"([0-9a-f]{64})","updated_at":'
+    rb"(0|[1-9][0-9]{0,17})\}"
+)
 
 
 class TagRecord(NamedTuple):
@@ -42,6 +49,9 @@ def read(path: str) -> TagRecord:
         if error.errno == errno.EFBIG:
             raise Damaged(f"the tag file {quote(path, 400)} is too long") from error
         raise
+    usual = _USUAL.fullmatch(data)
+    if usual is not None:
+        return TagRecord(Digest("sha256", usual[1].decode()), int(usual[2]))
     try:
         record = parse_document(data, "tag file")
         digest = Digest.parse(f"{record['digest_algorithm']}:{record['digest_hash']}")

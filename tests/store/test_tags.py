@@ -64,6 +64,21 @@ def test_a_tag_of_ross_is_read(ross: RossStore, tags: Tags, first: Digest) -> No
     assert tags.find(REPOSITORY, "latest") == TagInfo("latest", first, CREATED)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"digest_algorithm":"sha256","digest_hash":"{0}","updated_at":7}}',
+        '{{"digest_algorithm":"sha256","digest_hash":"{0}","updated_at":7}}\n',
+        '{{"updated_at": 7, "digest_hash": "{0}", "digest_algorithm": "sha256"}}',
+        '{{"digest_algorithm":"sha\\u0032\\u0035\\u0036","digest_hash":"{0}","updated_at":7}}',
+    ],
+)
+def test_any_form_of_the_same_json_says_the_same(ross: RossStore, tags: Tags, form: str) -> None:
+    digest = digest_of(b"anything")
+    write_tag(ross, form.format(digest.hex).encode())
+    assert tags.get(REPOSITORY, "latest") == TagInfo("latest", digest, 7)
+
+
 def test_keys_that_are_not_known_are_passed_over(ross: RossStore, tags: Tags) -> None:
     digest = digest_of(b"anything")
     write_tag(ross, {**record(digest), "pushed_by": "somebody"})
