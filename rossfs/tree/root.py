@@ -14,6 +14,7 @@ from rossfs.tree import readme
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
 from rossfs.tree.images import Images
+from rossfs.tree.incoming import incoming_directory
 from rossfs.tree.node import Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
 from rossfs.tree.snapshots import Commits
@@ -54,6 +55,7 @@ def build_root(store: Store, view: View) -> Directory:
             b"indexes": digests.directory(
                 Fixed.INDEXES, indexes, (Area.MANIFESTS, Area.INDEXES), mixed=True
             ),
+            b"incoming": incoming_directory(store, uploads, numbers),
             b".ross": state_directory(view.log, view.stats, lambda: _damaged(store), now),
         },
         now,

@@ -100,7 +100,10 @@ class Snapshots:
 
     async def make(self, snapshot: Callable[[], Listing]) -> None:
         """Let *snapshot* make a listing in a worker thread."""
-        listing = await trio.to_thread.run_sync(snapshot, abandon_on_cancel=True)
+        self.add(await trio.to_thread.run_sync(snapshot, abandon_on_cancel=True))
+
+    def add(self, listing: Listing) -> None:
+        """Here is a listing for whoever waits."""
         self._made.append((time.monotonic(), listing))
 
 
