@@ -78,7 +78,8 @@ def carry_out(contents: Contents, incoming: Incoming, ingest: Ingest, promise: P
     After an error the record is still there, for this to be called again or for `recover`.
     """
     with contents.access.writing():
-        ingest.commit(promise.record.stored.digest, promise.record.stored.media_type)
+        if not ingest.closed:
+            ingest.commit(promise.record.stored.digest, promise.record.stored.media_type)
         _name(contents, incoming, promise)
 
 

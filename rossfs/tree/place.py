@@ -1,4 +1,7 @@
-"""What becomes of a file that is being written."""
+"""What becomes of a file that is being written: the part of a staged file that knows where it is.
+
+The methods that take an ingest run in worker threads, one at a time.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,7 @@ if TYPE_CHECKING:
 
 
 class Place(abc.ABC):
-    """Where a staged file is, and what becomes of it.  The methods that take an ingest run in
-    worker threads, one at a time."""
+    """Where a staged file is, and what becomes of it."""
 
     __slots__ = ()
 
@@ -21,6 +23,34 @@ class Place(abc.ABC):
     def algorithm(self) -> str:
         """With what the bytes are hashed as they arrive."""
         return "sha256"
+
+    @property
+    def path(self) -> str:
+        """The file where the bytes are while it waits."""
+        return ""
+
+    @property
+    def reason(self) -> bytes | None:
+        """Why it was refused and waits."""
+        return None
+
+    # Beginning
+
+    def size(self) -> int:
+        """How long it will be after `fill`."""
+        return 0
+
+    def fill(self, ingest: Ingest) -> None:  # noqa: B027 - most files begin empty
+        """It is opened for the first time, and not to be emptied: write what was there before."""
+
+    def revive(self) -> bool:
+        """Somebody who looked before it was committed opens it now: whether it may begin anew."""
+        return False
+
+    def began(self, staged: Staged) -> None:  # noqa: B027 - not every place keeps account
+        """It is open now.  In the event loop."""
+
+    # Judging
 
     @abc.abstractmethod
     def judge(self, ingest: Ingest) -> bool:
@@ -31,15 +61,10 @@ class Place(abc.ABC):
         """fsync(2): make it durable; RossfsError if it is wrong already."""
         ingest.sync()
 
-    def fill(self, ingest: Ingest) -> None:  # noqa: B027 - most files begin empty
-        """It is opened for the first time, and not to be emptied: write what was there before."""
-
-    def size(self) -> int:
-        """How long it will be after `fill`."""
-        return 0
-
     def withdraw(self) -> None:  # noqa: B027 - not every place promises something
         """What was accepted is about to change.  Any thread."""
+
+    # Ending
 
     @abc.abstractmethod
     def carry_out(self, ingest: Ingest) -> None:
@@ -47,13 +72,9 @@ class Place(abc.ABC):
         after an error."""
 
     @abc.abstractmethod
-    def leave(self, ingest: Ingest, reason: str | None) -> str:
+    def leave(self, ingest: Ingest, reason: str | None) -> bool:
         """It was not accepted, for *reason* if it was refused, and the last writer is gone.  Closes
-        the ingest; returns the path where the file waits, "" if it is no more."""
-
-    def reason(self) -> bytes | None:
-        """Why the waiting file was refused."""
-        return None
+        the ingest; returns whether there is a file that waits."""
 
     def ended(self, staged: Staged) -> None:  # noqa: B027 - not every place keeps account
         """The last writer is gone and all is done.  In the event loop."""

@@ -16,7 +16,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
@@ -24,18 +24,13 @@ import trio
 from rossfs.errors import RossfsError, StoreFull
 from rossfs.store import durable
 from rossfs.store.ingest import Ingest
+from rossfs.tree.departure import Departure
 from rossfs.tree.node import Attr, AttrChange, Caller, File, is_writing
 from rossfs.tree.place import Place
 from rossfs.tree.stagedhandle import StagedHandle
 
 if TYPE_CHECKING:
     from rossfs.tree.uploads import Uploads
-
-PATIENCE = 0.1
-"""Seconds after a FLUSH during which its RELEASE is waited for: usually it is there at once."""
-
-RETRY = 1.0
-"""Seconds after which a commit that failed, for want of room perhaps, is tried again."""
 
 INLINE = 64 << 10
 """Bytes that are written in the event loop: a worker thread costs as much as copying them."""
@@ -49,73 +44,77 @@ class Staged(File):
     __slots__ = (
         "__weakref__",
         "_accepted",
-        "_changed",
-        "_flushed_at",
+        "_departure",
         "_gid",
         "_handles",
         "_ingest",
         "_judged",
         "_last",
-        "_leaving",
-        "_mode",
         "_refusal",
-        "_retry_at",
+        "_removed",
         "_turn",
         "_uid",
+        "mode",
         "over",
-        "path",
         "place",
         "uploads",
+        "waits",
     )
 
     ttl: ClassVar[float] = 0.0
 
-    def __init__(self, ino: int, uploads: Uploads, place: Place, path: str) -> None:
+    def __init__(self, ino: int, uploads: Uploads, place: Place, *, waits: bool) -> None:
         super().__init__(ino)
         self.uploads = uploads
         self.place = place
-        self.path = path
-        """Where the bytes are while nothing is open; "" before the first opening."""
+        self.waits = waits
+        """Its bytes lie in `place.path` while it is not open; else there are none yet."""
         self.over = False
-        """It is content now, or was removed: nobody can open it any more."""
+        """It is content now, or was removed."""
+        self._removed = False
+        self.mode = 0o644
+        self._uid: int | None = None
+        self._gid: int | None = None
         self._ingest: Ingest | None = None
         self._handles: set[StagedHandle] = set()
         self._turn = trio.Lock()
-        self._changed = trio.Event()
         self._judged = False
         self._accepted = False
         self._refusal: RossfsError | OSError | None = None
-        self._leaving = 0
+        self._departure = Departure()
         self._last = Attr(stat.S_IFREG)
-        self._flushed_at = 0.0
-        self._retry_at = 0.0
-        self._mode = 0o644
-        self._uid: int | None = None
-        self._gid: int | None = None
 
     # What it is
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is open, or being concluded."""
+        return self._ingest is not None
+
     def attr(self) -> Attr:
         ingest = self._ingest
-        mode, uid, gid = stat.S_IFREG | self._mode, self._uid, self._gid
-        if ingest is None and not self.path:
-            return Attr(mode, self.place.size(), 1, uid, gid)
         # A worker may close the ingest while it is concluded.
-        if not (self._leaving or (self.over and ingest is None)):
-            try:
-                status = os.lstat(self.path) if ingest is None else os.fstat(ingest.fileno())
-            except FileNotFoundError:
-                # Removed behind our back: what was there is as good an answer as any.
-                return self._last
-            times = status.st_mtime_ns, status.st_ctime_ns, status.st_atime_ns
-            self._last = Attr(mode, status.st_size, 1, uid, gid, 0, *times)
+        if not self._departure.is_under_way:
+            if ingest is not None and not ingest.closed:
+                self._last = self._attr(os.fstat(ingest.fileno()))
+            elif self.waits and not self.over:
+                self._last = self._attr(os.lstat(self.place.path))
+            elif not self.over:
+                self._last = Attr(
+                    stat.S_IFREG | self.mode, self.place.size(), 1, self._uid, self._gid
+                )
         return self._last
+
+    def _attr(self, status: os.stat_result) -> Attr:
+        mode, times = stat.S_IFREG | self.mode, (status.st_mtime_ns, status.st_ctime_ns)
+        owner = self._uid, self._gid
+        return Attr(mode, status.st_size, status.st_nlink, *owner, 0, *times, status.st_atime_ns)
 
     def xattrs(self) -> Mapping[bytes, bytes]:
         """user.ross.error: why it was refused."""
         if self._refusal is not None:
             return {b"user.ross.error": str(self._refusal).encode("utf-8", "surrogateescape")}
-        reason = None if self._handles else self.place.reason()
+        reason = None if self.busy else self.place.reason
         return {} if reason is None else {b"user.ross.error": reason}
 
     async def setxattr(self, name: bytes, value: bytes) -> None:
@@ -128,23 +127,30 @@ class Staged(File):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     async def setattr(self, change: AttrChange, caller: Caller) -> None:
-        """Mode and owner are kept for as long as the file is one, times too, size is obeyed."""
+        """Mode and owner are kept for as long as the kernel knows the file, times too, size is
+        obeyed."""
         self.uploads.store.access.require_writable()
         if change.size is not None:
             await self._truncate(change.size, caller)
         if change.mode is not None:
-            self._mode = change.mode
+            self.mode = change.mode
         if change.uid is not None:
             self._uid = change.uid
         if change.gid is not None:
             self._gid = change.gid
+        if (change.mtime_ns, change.atime_ns) != (None, None):
+            async with self._turn:
+                self._set_times(change)
+
+    def _set_times(self, change: AttrChange) -> None:
         # Accepted bytes carry a seal in their modification time.
-        if not self._accepted and (change.mtime_ns, change.atime_ns) != (None, None):
-            where = self.path if self._ingest is None else self._ingest.fileno()
-            status = os.stat(where)
-            atime_ns = status.st_atime_ns if change.atime_ns is None else change.atime_ns
-            mtime_ns = status.st_mtime_ns if change.mtime_ns is None else change.mtime_ns
-            os.utime(where, ns=(atime_ns, mtime_ns))
+        if self.over or self._accepted or not (self.busy or self.waits):
+            return
+        where = self.place.path if self._ingest is None else self._ingest.fileno()
+        status = os.stat(where)
+        atime_ns = status.st_atime_ns if change.atime_ns is None else change.atime_ns
+        mtime_ns = status.st_mtime_ns if change.mtime_ns is None else change.mtime_ns
+        os.utime(where, ns=(atime_ns, mtime_ns))
 
     # Opening
 
@@ -153,16 +159,16 @@ class Staged(File):
         it."""
         writing = is_writing(flags)
         async with self._turn:
-            if self.over:
+            if self.over and not self._revive():
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-            if writing or not self.path:
+            if writing or not self.waits:
                 await self._begin(empty=bool(flags & os.O_TRUNC))
             descriptor = -1
             try:
                 if flags & os.O_ACCMODE != os.O_WRONLY:
                     descriptor = self._reading()
                 if flags & os.O_TRUNC and self._writable().size:
-                    await self._withdraw()
+                    self._withdraw()
                     await self.uploads.work(self._writable().truncate, 0)
             except BaseException:
                 if descriptor >= 0:
@@ -173,13 +179,23 @@ class Staged(File):
             self._handles.add(handle)
             return handle
 
+    def _revive(self) -> bool:
+        if self._removed or self.busy or not self.place.revive():
+            return False
+        self.over = self.waits = False
+        return True
+
     async def _begin(self, *, empty: bool) -> None:
         """Have an ingest."""
+        if self._ingest is not None and self._ingest.closed:
+            # Its content is stored, but not named: there was an error.
+            await self._close_idle()
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         if self._ingest is not None:
             return
         contents, place = self.uploads.store.contents, self.place
-        if self.path:
-            ingest = await self.uploads.work(Ingest.adopt, contents, self.path, place.algorithm)
+        if self.waits:
+            ingest = await self.uploads.work(Ingest.adopt, contents, place.path, place.algorithm)
         else:
             ingest = await self.uploads.work(Ingest.create, contents, place.algorithm)
             if not empty:
@@ -190,13 +206,14 @@ class Staged(File):
                     raise
         self._ingest = ingest
         self._judged = False
-        self.path = ingest.path
+        self._refusal = None
         self.uploads.began(self)
+        place.began(self)
 
     def _reading(self) -> int:
         """A descriptor of its own for a reader: it outlives the ingest, and holds no lock."""
         if self._ingest is None:
-            return os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return os.open(self.place.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         return os.open(f"/proc/self/fd/{self._ingest.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
 
     def _writable(self) -> Ingest:
@@ -215,7 +232,7 @@ class Staged(File):
             ingest.write_at(offset, data)
         else:
             async with self._turn:
-                await self._withdraw()
+                self._withdraw()
                 await self.uploads.work(ingest.write_at, offset, data)
         handle.flushed = False
         return len(data)
@@ -232,20 +249,19 @@ class Staged(File):
         async with self._turn:
             if size == self._writable().size:
                 return
-            await self._withdraw()
+            self._withdraw()
             await self.uploads.work(self._writable().truncate, size)
         for handle in self._handles:
             handle.flushed = False
 
-    async def _withdraw(self) -> None:
+    def _withdraw(self) -> None:
         """The judgement, if there is one, is about bytes that are to change.  Requires the turn."""
-        if not self._judged:
-            return
         self._judged = False
         self._refusal = None
         if self._accepted:
             self._accepted = False
             self.place.withdraw()
+            self._departure.stir()
 
     # Closing
 
@@ -255,8 +271,8 @@ class Staged(File):
             return
         async with self._turn:
             handle.flushed = True
-            await self.judge()
-            self._flushed_at = trio.current_time()
+            await self._judge()
+            self._departure.expect()
             if self._refusal is not None:
                 raise self._refusal
 
@@ -268,7 +284,7 @@ class Staged(File):
             if not (self._judged or self.over or self._ingest is None):
                 await self.uploads.work(self.place.check, self._ingest)
 
-    async def judge(self) -> None:
+    async def _judge(self) -> None:
         """Judge the content unless that is done; the result is kept.  Requires the turn."""
         if self._judged or self.over:
             return
@@ -288,14 +304,9 @@ class Staged(File):
         with trio.CancelScope(shield=True):
             self.attr()
             self._handles.discard(handle)
-            self._leaving += 1
-            try:
+            with self._departure.under_way():
                 async with self._turn:
                     await self._close_idle()
-            finally:
-                self._leaving -= 1
-                self._changed.set()
-                self._changed = trio.Event()
 
     async def _close_idle(self) -> None:
         """Conclude if nobody writes any more.  Requires the turn."""
@@ -303,9 +314,8 @@ class Staged(File):
             await self._conclude(self._ingest)
 
     async def _conclude(self, ingest: Ingest) -> None:
-        if not self.over:
-            # What was written through a mapping after the last close(2) was never judged.
-            await self.judge()
+        # What was written through a mapping after the last close(2) was never judged.
+        await self._judge()
         try:
             if self.over:
                 await self.uploads.work(ingest.detach)
@@ -314,31 +324,56 @@ class Staged(File):
                 self.over = True
             else:
                 reason = None if self._refusal is None else str(self._refusal)
-                self.path = await self.uploads.work(self.place.leave, ingest, reason)
-                self.over = not self.path
+                self.waits = await self.uploads.work(self.place.leave, ingest, reason)
+                self.over = not self.waits
         except (RossfsError, OSError) as error:
             _log.warning("a closed file is not committed yet: %s", error)
             self._refusal = error
-            self._retry_at = trio.current_time() + RETRY
+            self._departure.fail()
             return
         self._ingest = None
         self._judged = self._accepted = False
-        self._retry_at = 0.0
+        self._departure.done()
         self.uploads.ended(self)
         self.place.ended(self)
 
+    # Moving
+
+    async def move(self, place: Place, take: Callable[[Ingest], None]) -> None:
+        """Go on at *place*.  *take*, in a worker thread, moves what must be moved, or raises: then
+        nothing has changed.  It must be open for writing."""
+        async with self._turn:
+            if self.over:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            await self.uploads.work(take, self._writable())
+            before, self.place = self.place, place
+            accepted, self._accepted = self._accepted, False
+            if self._judged:
+                # Somebody was told already what becomes of it: first promise that again.
+                self._judged = False
+                await self._judge()
+            if accepted:
+                before.withdraw()
+
+    async def relocate(self, again: Callable[[Ingest], None]) -> None:
+        """Its directory has another path: *again*, in a worker thread, tells what depends on it."""
+        async with self._turn:
+            if self._ingest is not None and not self.over:
+                await self.uploads.work(again, self._ingest)
+
     async def drop(self) -> None:
-        """It was removed: whoever has it open goes on, and nothing comes of it."""
+        """It was removed: whoever has it open goes on, and nothing comes of it.
+
+        The file that waits is left to the caller.
+        """
         async with self._turn:
             if self.over:
                 return
-            self.over = True
-            self._judged = False
-            if self._accepted:
-                self._accepted = False
-                self.place.withdraw()
-            if self.path:
-                durable.discard(self.path)
+            self.attr()
+            self.over = self._removed = True
+            self._withdraw()
+            if self._ingest is not None and not self.waits:
+                durable.discard(self._ingest.path)
             await self._close_idle()
 
     # Waiting
@@ -348,23 +383,18 @@ class Staged(File):
         if self._ingest is None:
             return False
         if not self._is_written():
-            return self._leaving > 0 or self._is_due()
+            return self._departure.is_under_way or self._departure.is_due
         return (
             self._accepted
-            and trio.current_time() < self._flushed_at + PATIENCE
+            and self._departure.is_expected
             and all(handle.flushed for handle in self._handles if handle.writing)
         )
-
-    def _is_due(self) -> bool:
-        return 0 < self._retry_at <= trio.current_time()
 
     async def settle(self) -> None:
         """Return when `is_moving` is false."""
         while self.is_moving():
-            if self._is_due() and not self._leaving:
+            if self._departure.is_due:
                 async with self._turn:
                     await self._close_idle()
-                continue
-            left = self._flushed_at + PATIENCE - trio.current_time()
-            with trio.move_on_after(float("inf") if self._leaving else max(left, 0)):
-                await self._changed.wait()
+            else:
+                await self._departure.wait()

@@ -61,9 +61,9 @@ class Uploads:
         self._workers = trio.CapacityLimiter(_WORKERS)
         self._active: set[Staged] = set()
 
-    def file(self, place: Place, path: str = "") -> Staged:
-        """A new node for *place*: of the file *path* that waits there, or of one to be made."""
-        return Staged(next(self._numbers), self, place, path)
+    def file(self, place: Place, *, waits: bool = False) -> Staged:
+        """A new node for *place*: of the file that *waits* there, or of one to be made."""
+        return Staged(next(self._numbers), self, place, waits=waits)
 
     def stage(self, publish: Callable[[Digest, str], None], ended: Callable[[], None]) -> Staged:
         """A file whose content is to be a manifest or index with a name of its own.
@@ -83,6 +83,10 @@ class Uploads:
         """Wait for what is under way now."""
         for staged in tuple(self._active):
             await staged.settle()
+
+    def active(self) -> tuple[Staged, ...]:
+        """Those that are open."""
+        return tuple(self._active)
 
     # For staged files only
 
@@ -126,9 +130,9 @@ class Publication(Place):
     def carry_out(self, ingest: Ingest) -> None:
         ingest.abort()
 
-    def leave(self, ingest: Ingest, reason: str | None) -> str:
+    def leave(self, ingest: Ingest, reason: str | None) -> bool:
         ingest.abort()
-        return ""
+        return False
 
     def ended(self, staged: Staged) -> None:
         self._ended()
