@@ -22,7 +22,8 @@ _LIMIT = 64 * 1024
 
 _TIME_LIMIT = 1 << 62
 
-# What Ross and rossfs write, byte for byte.  Anything else is parsed, which takes ten times as long.
+# What Ross and rossfs write, byte for byte.  Anything else is parsed, which takes ten times as
+# long.
 _USUAL = re.compile(
     rb'\{"digest_algorithm":"sha256","digest_hash":"([0-9a-f]{64})","updated_at":'
     rb"(0|[1-9][0-9]{0,17})\}"
