@@ -159,7 +159,9 @@ class Incoming:
         from the new place.  OSError as rename(2)."""
         digest = self.digest(name)
         if digest is None or name.count(b"/") == target.count(b"/"):
-            durable.rename(self.path(name), self.path(target), _WHAT)
+            # Under the lock, a collection that reads all pins meets this one in one place.
+            with self._access.writing():
+                durable.rename(self.path(name), self.path(target), _WHAT)
             return
         status = os.lstat(self.path(name))
         with self._access.writing():
