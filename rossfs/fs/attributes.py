@@ -11,7 +11,7 @@ from stat import S_IMODE, S_ISLNK
 
 from pyfuse3 import EntryAttributes, SetattrFields
 
-from rossfs.tree.node import BLOCK, AttrChange, Entry, Node
+from rossfs.tree.node import BLOCK, Attr, AttrChange, Entry, Node
 
 UNKNOWN_INO = 0xFFFFFFFF
 """d_ino of a name whose number nobody knows: FUSE_UNKNOWN_INO of libfuse.  0 would make some
@@ -32,9 +32,9 @@ class Attributes:
         self._gid = gid
         self._kept = ~(umask & 0o777)
 
-    def build(self, node: Node) -> EntryAttributes:
-        """The kernel's answer about *node*, with the node's cache time."""
-        mode, size, nlink, uid, gid, rdev, mtime_ns, ctime_ns, atime_ns = node.attr()
+    def build(self, node: Node, attr: Attr) -> EntryAttributes:
+        """The kernel's answer about *node*, which shows *attr*, with the node's cache time."""
+        mode, size, nlink, uid, gid, rdev, mtime_ns, ctime_ns, atime_ns = attr
         entry = EntryAttributes()
         entry.st_ino = node.ino
         entry.st_mode = mode if S_ISLNK(mode) else mode & self._kept
@@ -59,7 +59,7 @@ class Attributes:
 
     def uncached(self, node: Node) -> EntryAttributes:
         """The same, but the kernel shall ask again each time."""
-        entry = self.build(node)
+        entry = self.build(node, node.attr())
         entry.entry_timeout = entry.attr_timeout = 0.0
         return entry
 

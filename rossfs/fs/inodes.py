@@ -17,7 +17,7 @@ from pyfuse3 import EntryAttributes, FUSEError
 
 from rossfs.errors import InodeCollision
 from rossfs.fs.attributes import Attributes
-from rossfs.tree.node import Directory, Node
+from rossfs.tree.node import Attr, Directory, Node
 
 log = logging.getLogger("rossfs.fs")
 
@@ -25,8 +25,8 @@ log = logging.getLogger("rossfs.fs")
 class Known:
     """A node that the kernel knows: how often it was told, and the answer if that is constant.
 
-    The answer is kept from the second time on: of what is constant the kernel usually asks once,
-    and a million answers would be 220 MB.
+    Answers are kept from the second time on: about what is cached the kernel usually asks once, and
+    a million answers would be 220 MB.
     """
 
     __slots__ = ("answer", "count", "node")
@@ -56,6 +56,7 @@ class Inodes:
         self._build = attributes.build
         self._appeared = appeared
         self._vanished = vanished
+        self._last: dict[int, tuple[Attr, float, EntryAttributes]] = {}
         self.known: dict[int, Known] = {root.ino: Known(root)}
         self.directories: dict[int, Directory] = {root.ino: root}
         self.parents: dict[int, int] = {root.ino: root.ino}
@@ -97,7 +98,7 @@ class Inodes:
         """
         known = self.known.get(node.ino)
         if known is None:
-            return self._build(node)
+            return self._build(node, node.attr())
         if known.answer is not None and known.node is node:
             return known.answer
         if known.node is not node and not known.node.same(node):
@@ -106,12 +107,19 @@ class Inodes:
         return self.current(known)
 
     def current(self, known: Known) -> EntryAttributes:
-        """The answer about a node of the table."""
-        answer = known.answer
-        if answer is None:
-            answer = self._build(known.node)
-            if known.node.constant:
-                known.answer = answer
+        """The answer about a node of the table: the last one, if the node says the same again."""
+        if known.answer is not None:
+            return known.answer
+        node = known.node
+        attr = node.attr()
+        if node.constant:
+            known.answer = self._build(node, attr)
+            return known.answer
+        last = self._last.get(node.ino)
+        if last is not None and last[0] == attr and last[1] == node.ttl:
+            return last[2]
+        answer = self._build(node, attr)
+        self._last[node.ino] = attr, node.ttl, answer
         return answer
 
     def count(self, node: Node, parent: int) -> None:
@@ -146,6 +154,7 @@ class Inodes:
             self._gone(node)
 
     def _gone(self, node: Node) -> None:
+        self._last.pop(node.ino, None)
         try:
             if isinstance(node, Directory):
                 self.directories.pop(node.ino, None)

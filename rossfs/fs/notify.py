@@ -11,8 +11,9 @@ sent
 If events were lost (IN_Q_OVERFLOW) or a watched directory was moved, the names at the root are
 invalidated, and with each of them the kernel forgets all below it; places with ttl 0 are left out.
 
-Watching only shortens cache times, so a failure here is logged and ends no request.  All methods
-run in trio's thread; only `run` waits.
+Watching only shortens cache times, so a failure here is logged and ends no request; a directory
+that cannot be watched is told to remember nothing.  All methods run in trio's thread; only `run`
+waits.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ log = logging.getLogger("rossfs.fs")
 ECHO = 1.0
 """Seconds for which a change is taken for our own.  As long as the longest ttl of what can change:
 were it another process's after all, the kernel asks again then anyway."""
+
+RETRY = 1.0
+"""Seconds until a path that is not there, or could not be watched, is tried again."""
 
 _GOES = flags.DELETE | flags.MOVED_FROM
 _COMES = flags.CREATE | flags.MOVED_TO | flags.CLOSE_WRITE
@@ -74,6 +78,8 @@ class Watcher:
         self._forget = forget
         self._by_wd: dict[int, _Watch] = {}
         self._wds: defaultdict[int, set[int]] = defaultdict(set)
+        self._again: dict[int, float] = {}
+        self._blind: set[int] = set()
         self._busy: defaultdict[int, int] = defaultdict(int)
         self._echoes: dict[tuple[int, bytes], float] = {}
         self._deferred: defaultdict[int, set[bytes]] = defaultdict(set)
@@ -101,12 +107,14 @@ class Watcher:
 
     def appeared(self, directory: Directory) -> None:
         """The kernel knows *directory* from now on."""
-        if type(directory).watched is not Directory.watched and self._inotify is not None:
+        if type(directory).watched is not Directory.watched:
             self.unwatched.add(directory.ino)
 
     def vanished(self, directory: Directory) -> None:
         """The kernel forgot *directory*."""
         self.unwatched.discard(directory.ino)
+        self._again.pop(directory.ino, None)
+        self._blind.discard(directory.ino)
         self._deferred.pop(directory.ino, None)
         for wd in self._wds.pop(directory.ino, ()):
             watch = self._by_wd[wd]
@@ -116,21 +124,36 @@ class Watcher:
 
     def watch(self, directory: Directory) -> None:
         """Watch what *directory* shows: something in it is about to be looked up."""
-        self.unwatched.discard(directory.ino)
-        if self._inotify is None:
-            return
+        ino = directory.ino
+        now = time.monotonic()
+        if self._again.get(ino, now) <= now:
+            if self._watch(directory):
+                self.unwatched.discard(ino)
+                self._again.pop(ino, None)
+                self._blind.discard(ino)
+                return
+            self._again[ino] = now + RETRY
+        if ino in self._blind:
+            directory.changed_by_others(None)  # nobody would tell
+
+    def _watch(self, directory: Directory) -> bool:
+        """Whether all that *directory* shows is watched."""
+        everything = True
         for path in directory.watched():
             try:
+                if self._inotify is None:
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 wd = self._inotify.add_watch(path, _MASK)
             except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                    self.unwatched.add(directory.ino)  # not there yet: try again next time
-                else:
+                everything = False
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    self._blind.add(directory.ino)
                     self._complain(f"cannot watch {path!r}", error)
-                continue
-            watch = self._by_wd.setdefault(wd, _Watch(path))
-            watch.showing[directory.ino] = directory
-            self._wds[directory.ino].add(wd)
+            else:
+                watch = self._by_wd.setdefault(wd, _Watch(path))
+                watch.showing[directory.ino] = directory
+                self._wds[directory.ino].add(wd)
+        return everything
 
     def _remove(self, wd: int) -> None:
         """Watch *wd* no longer; whoever shows it must be watched anew."""

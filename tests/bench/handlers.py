@@ -104,13 +104,13 @@ async def _measure(report: Report, root: Directory, path: str, names: list[bytes
         bound("lookup of a place", microseconds(lambda: operations.lookup(1, b"blobs", ctx)), 2)
         bound("lookup of a blob", microseconds(lambda: operations.lookup(sha256, name, ctx)), 2)
         absent = b"0" * 64
-        bound("lookup of no blob", _failing(lambda: operations.lookup(sha256, absent, ctx)), 12)
+        missing = _failing(lambda: operations.lookup(sha256, absent, ctx)) - empty
+        report.figure("handler: lookup of no blob", missing, "µs")
         bound("getattr of a blob", microseconds(lambda: operations.getattr(blob, ctx)), 2)
-        bound("getattr of a directory", microseconds(lambda: operations.getattr(sha256, ctx)), 2)
-        report.figure("handler: readdir entry, first", _per_entry(operations, sha256, 1), "µs")
-        report.bound(
-            "handler: readdir entry, warm", _per_entry(operations, sha256, ROUNDS), "<=", 2, "µs"
-        )
+        bound("getattr of a place", microseconds(lambda: operations.getattr(blobs, ctx)), 2)
+        first, warm = await _per_entry(operations, sha256)
+        report.figure("handler: readdir entry, first", first, "µs")
+        report.bound("handler: readdir entry, warm", warm, "<=", 2, "µs")
         fh = (await operations.open(blob, os.O_RDONLY, ctx)).fh
         await operations.read(fh, 0, 4096)  # an unproven blob would be hashed now
         bound("read of 4 KiB", microseconds(lambda: operations.read(fh, 8192, 4096)), 5)
@@ -132,22 +132,24 @@ def _failing(make: Callable[[], Coroutine[Any, Any, object]]) -> float:
     return microseconds(caught)
 
 
-def _per_entry(operations: Operations, ino: int, rounds: int) -> float:
-    """Microseconds for each entry of the whole listing of *ino*, the best of *rounds*, without
-    the snapshot and the request around it: what adding an entry costs."""
-    best = float("inf")
+async def _per_entry(operations: Operations, ino: int) -> tuple[float, float]:
+    """Microseconds for each entry of the listing of *ino*, the first time and the best of more,
+    without the snapshot: what adding an entry costs."""
     reply = Reply(1 << 20)
-    fh = at_once(operations.opendir(ino, context()))
-    at_once(operations.readdir(fh, 0, reply.token))
+    fh = await operations.opendir(ino, context())
+    await operations.readdir(fh, 0, reply.token)
     total = len(list(reply))
-    for _ in range(rounds):
+    await operations.forget([(entry.node_id, 1) for entry in list(reply)[2:]])
+    times = []
+    for _ in range(1 + ROUNDS):
         reply.clear()
         begin = time.perf_counter_ns()
         at_once(operations.readdir(fh, 1, reply.token))
-        best = min(best, (time.perf_counter_ns() - begin) / (total - 1))
-    at_once(operations.releasedir(fh))
+        times.append((time.perf_counter_ns() - begin) / (total - 1) / 1000)
+    await operations.releasedir(fh)
     reply.close()
-    return best / 1000
+    first, *warm = times
+    return first, min(warm)
 
 
 def main() -> int:

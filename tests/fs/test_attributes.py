@@ -28,6 +28,11 @@ class Shown(Node):
         return self.shown
 
 
+def shown(node: Node, attributes: Attributes) -> EntryAttributes:
+    """What the kernel is told of *node*."""
+    return attributes.build(node, node.attr())
+
+
 def test_every_field_reaches_the_kernel() -> None:
     attr = Attr(
         mode=stat.S_IFBLK | 0o640,
@@ -40,7 +45,7 @@ def test_every_field_reaches_the_kernel() -> None:
         ctime_ns=1_700_000_001_000_000_001,
         atime_ns=1_700_000_002_999_999_999,
     )
-    entry = Attributes(1000, 1001).build(Shown(attr, ino=1 << 62 | 5))
+    entry = shown(Shown(attr, ino=1 << 62 | 5), Attributes(1000, 1001))
     assert entry.st_ino == 1 << 62 | 5
     assert entry.st_mode == attr.mode
     assert entry.st_size == attr.size
@@ -55,12 +60,12 @@ def test_every_field_reaches_the_kernel() -> None:
 
 
 def test_what_has_no_owner_belongs_to_the_mount() -> None:
-    entry = Attributes(1000, 1001).build(Shown(Attr(stat.S_IFREG | 0o444)))
+    entry = shown(Shown(Attr(stat.S_IFREG | 0o444)), Attributes(1000, 1001))
     assert (entry.st_uid, entry.st_gid) == (1000, 1001)
 
 
 def test_root_may_own_a_node_of_another_owners_mount() -> None:
-    entry = Attributes(1000, 1001).build(Shown(Attr(stat.S_IFREG, uid=0, gid=0)))
+    entry = shown(Shown(Attr(stat.S_IFREG, uid=0, gid=0)), Attributes(1000, 1001))
     assert (entry.st_uid, entry.st_gid) == (0, 0)
 
 
@@ -69,25 +74,25 @@ def test_root_may_own_a_node_of_another_owners_mount() -> None:
 )
 def test_every_time_survives(moment: int) -> None:
     attr = Attr(stat.S_IFREG, mtime_ns=moment, ctime_ns=moment, atime_ns=moment)
-    entry = Attributes(0, 0).build(Shown(attr))
+    entry = shown(Shown(attr), Attributes(0, 0))
     assert entry.st_mtime_ns == entry.st_ctime_ns == entry.st_atime_ns == moment
 
 
 def test_the_umask_takes_permissions_and_nothing_else() -> None:
     attributes = Attributes(0, 0, umask=0o027)
-    assert attributes.build(Shown(Attr(stat.S_IFDIR | 0o755))).st_mode == stat.S_IFDIR | 0o750
-    assert attributes.build(Shown(Attr(stat.S_IFREG | 0o4755))).st_mode == stat.S_IFREG | 0o4750
-    assert attributes.build(Symlink(5, b"x")).st_mode == stat.S_IFLNK | 0o777
+    assert shown(Shown(Attr(stat.S_IFDIR | 0o755)), attributes).st_mode == stat.S_IFDIR | 0o750
+    assert shown(Shown(Attr(stat.S_IFREG | 0o4755)), attributes).st_mode == stat.S_IFREG | 0o4750
+    assert shown(Symlink(5, b"x"), attributes).st_mode == stat.S_IFLNK | 0o777
 
 
 def test_one_byte_is_one_sector() -> None:
-    entry = Attributes(0, 0).build(Shown(Attr(stat.S_IFREG, size=1)))
+    entry = shown(Shown(Attr(stat.S_IFREG, size=1)), Attributes(0, 0))
     assert entry.st_blocks == 1
 
 
 def test_what_is_immutable_is_cached_for_ever_unless_it_must_not_be() -> None:
     attributes = Attributes(0, 0)
-    assert attributes.build(Constant()).entry_timeout == FOREVER
+    assert shown(Constant(), attributes).entry_timeout == FOREVER
     entry = attributes.uncached(Constant())
     assert entry.entry_timeout == entry.attr_timeout == 0
 
@@ -133,7 +138,7 @@ def test_a_complete_entry_has_its_node_id_beside_names_only() -> None:
     assert names_only is not None
     with reply() as kernel:
         pyfuse3.readdir_reply(kernel.token, b"a", names_only(Entry(b"a", None)), 1)
-        pyfuse3.readdir_reply(kernel.token, b"b", Attributes(0, 0).build(Constant(b"xy", 90)), 2)
+        pyfuse3.readdir_reply(kernel.token, b"b", shown(Constant(b"xy", 90), Attributes(0, 0)), 2)
         name, complete = kernel
     assert (name.node_id, complete.node_id, complete.size) == (0, 90, 2)
     assert complete.ttl == FOREVER

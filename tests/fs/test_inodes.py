@@ -133,6 +133,27 @@ def test_a_node_that_changes_is_asked_each_time(inodes: Inodes) -> None:
     assert inodes.current(inodes.known[file.ino]).st_size == 3
 
 
+def test_what_says_the_same_again_is_not_built_again(inodes: Inodes) -> None:
+    file = MemoryFile(b"1")
+    inodes.remember(file, 1)
+    second = inodes.remember(file, 1)
+    assert inodes.remember(file, 1) is second
+    file.mtime_ns = 5
+    assert inodes.remember(file, 1).st_mtime_ns == 5
+    inodes.forget([(file.ino, 4)])
+    assert not inodes._last
+
+
+def test_the_cache_time_of_a_file_may_change(inodes: Inodes) -> None:
+    class Settling(MemoryFile):
+        ttl = 0.0
+
+    file = Settling()
+    for ttl in (0.0, 0.0, 60.0):
+        Settling.ttl = ttl
+        assert inodes.remember(file, 1).attr_timeout == ttl
+
+
 def test_a_file_is_no_directory(inodes: Inodes) -> None:
     file = MemoryFile()
     inodes.remember(file, 1)

@@ -211,8 +211,9 @@ def test_what_shows_no_path_is_never_asked_for(watcher: Watcher) -> None:
 
 
 async def test_a_path_that_is_not_there_yet_is_tried_again(
-    watcher: Watcher, told: Told, tmp_path: Path
+    watcher: Watcher, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(notify, "RETRY", 0.0)
     place = watched(watcher, Place(ino=7, paths=[str(tmp_path / "later")]))
     assert watcher.unwatched == {7}
     (tmp_path / "later").mkdir()
@@ -273,11 +274,44 @@ async def test_what_lies_below_a_moved_directory_is_watched_anew(
 async def test_without_watches_the_mount_goes_on(
     watcher: Watcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(notify, "RETRY", 0.0)
     place = Place(paths=["/proc/self/mem/nothing", "/" + "x" * 300])
     for _ in range(3):
         watched(watcher, place)
     assert len(watcher) == 0
     assert len(caplog.records) == 1, "one line for one kind of failure"
+
+
+class Remembering(Place):
+    """A directory that counts how often it was told to forget."""
+
+    __slots__ = ("forgot",)
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        super().__init__(paths=paths)
+        self.forgot: list[bytes | None] = []
+
+    def changed_by_others(self, name: bytes | None) -> None:
+        self.forgot.append(name)
+
+
+@pytest.mark.expects_warnings
+async def test_a_directory_that_cannot_be_watched_remembers_nothing(watcher: Watcher) -> None:
+    place = Remembering(["/" + "x" * 300])
+    for times in (1, 2, 3):
+        watched(watcher, place)
+        assert place.forgot == [None] * times
+
+
+async def test_a_directory_forgets_before_the_kernel_does(
+    watcher: Watcher, told: Told, tmp_path: Path
+) -> None:
+    place = Remembering([str(tmp_path)])
+    watched(watcher, place)
+    async with running(watcher):
+        (tmp_path / "x").write_text("x")
+        await until(told, (place.ino, b"x"))
+    assert place.forgot == [b"x"]
 
 
 # Lost events
