@@ -180,13 +180,7 @@ class ContentFile(File):
 
     def attr(self) -> Attr:
         time_ns = self._seconds * _SECOND
-        return Attr(
-            self._files.mode,
-            size=self._size,
-            mtime_ns=time_ns,
-            ctime_ns=time_ns,
-            atime_ns=time_ns,
-        )
+        return Attr.dated(self._files.mode, time_ns, self._size)
 
     def same(self, other: Node) -> bool:
         return isinstance(other, ContentFile) and other.digest == self.digest

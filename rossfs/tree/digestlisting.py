@@ -6,6 +6,7 @@ A snapshot keeps the hash itself, 32 bytes a name, and makes each entry when it 
 from __future__ import annotations
 
 import os
+from binascii import hexlify
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, overload
 
@@ -112,10 +113,12 @@ class DigestListing(Sequence[Entry | None]):
     @overload
     def __getitem__(self, index: slice) -> list[Entry | None]: ...
     def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
-        if isinstance(index, slice):
+        try:
+            start = index * self._width  # type: ignore[operator]
+        except TypeError:
+            assert isinstance(index, slice)
             return [self[position] for position in range(*index.indices(len(self)))]
-        start = index * self._width
         raw = self._raw[start : start + self._width]
-        if not raw or index < 0:
+        if not raw or start < 0:
             raise IndexError(index)
-        return self._make(raw.hex().encode())
+        return self._make(hexlify(raw))

@@ -27,7 +27,6 @@ from rossfs.store.content import Unproven
 from rossfs.tree.digestlisting import DigestListing, scan
 from rossfs.tree.node import (
     FOREVER,
-    NLINK_UNKNOWN,
     Attr,
     Caller,
     Directory,
@@ -41,7 +40,7 @@ from rossfs.tree.node import (
 from rossfs.tree.snapshots import COMPLETE, Absences, Commits, Snapshots, is_small
 
 _REMEMBERED = 4096
-"""Nodes kept so that a name that the kernel asks for again costs no system call."""
+"""Entries kept so that a name that the kernel asks for again costs no system call."""
 
 _USUAL = b"sha256"
 
@@ -77,7 +76,7 @@ class DigestDirectory(Directory):
     __slots__ = (
         "_absences",
         "_commits",
-        "_nodes",
+        "_known",
         "_pending",
         "_remove",
         "_snapshots",
@@ -99,7 +98,7 @@ class DigestDirectory(Directory):
         self._commits = commits
         self._source = source
         self._remove = remove
-        self._nodes: dict[bytes, Node] = {}
+        self._known: dict[bytes, Entry] = {}
         self._pending: set[Digest] = set()
         self._snapshots = Snapshots()
 
@@ -108,41 +107,38 @@ class DigestDirectory(Directory):
             modified_ns = os.stat(self._source.directories[0]).st_mtime_ns
         except OSError:
             modified_ns = 0
-        return Attr(
-            stat.S_IFDIR | (0o555 if self._remove is None else 0o755),
-            nlink=NLINK_UNKNOWN,
-            mtime_ns=modified_ns,
-            ctime_ns=modified_ns,
-            atime_ns=modified_ns,
-        )
+        return Attr.dated(stat.S_IFDIR | (0o555 if self._remove is None else 0o755), modified_ns)
 
     def exists(self) -> bool:
         """Whether any of its directories is on disk."""
         return any(map(os.path.isdir, self._source.directories))
 
     def lookup(self, name: bytes) -> Node | None:
-        node = self._nodes.get(name)
-        if node is not None:
-            return node
+        known = self._known.get(name)
+        if known is not None:
+            return known.node
         if not is_hex_name(name, self._source.algorithm):
             return None
         digest = Digest(self._source.algorithm, name.decode())
         try:
-            node = self._find(name, digest)
+            found = self._find(name, digest)
         except Unproven:
             self._pending.add(digest)
             raise Unsettled from None
-        if node is None and not self._absences.is_final(name):
+        if found is not None:
+            return found.node
+        if not self._absences.is_final(name):
             raise Unsettled
-        return node
+        return None
 
-    def _find(self, name: bytes, digest: Digest) -> Node | None:
+    def _find(self, name: bytes, digest: Digest) -> Entry | None:
         node = self._source.find(digest)
-        if node is not None:
-            if len(self._nodes) >= _REMEMBERED:
-                del self._nodes[next(iter(self._nodes))]
-            self._nodes[name] = node
-        return node
+        if node is None:
+            return None
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        entry = self._known[name] = Entry(name, node, self._source.kind)
+        return entry
 
     def entries(self) -> Listing:
         """A snapshot; that of a large directory is made by `settle`, in a worker thread."""
@@ -195,15 +191,13 @@ class DigestDirectory(Directory):
         return DigestListing(raw, source.algorithm, self._entry if complete else self._name_only)
 
     def _entry(self, name: bytes) -> Entry | None:
-        node = self._nodes.get(name)
-        if node is None:
+        entry = self._known.get(name)
+        if entry is None:
             try:
-                node = self._find(name, Digest(self._source.algorithm, name.decode()))
+                return self._find(name, Digest(self._source.algorithm, name.decode()))
             except Unproven:  # its .meta went, or turned bad, since the snapshot
                 return self._name_only(name)
-            if node is None:
-                return None
-        return Entry(name, node, self._source.kind)
+        return entry
 
     def _name_only(self, name: bytes) -> Entry:
         return Entry(name, None, self._source.kind)
@@ -216,13 +210,13 @@ class DigestDirectory(Directory):
 
     def changed_by_others(self, name: bytes | None) -> None:
         if name is None:
-            self._nodes.clear()
+            self._known.clear()
         else:
-            self._nodes.pop(name, None)
+            self._known.pop(name, None)
 
     def forgotten(self) -> None:
         """Nobody tells of changes from now on."""
-        self._nodes.clear()
+        self._known.clear()
 
     async def unlink(self, name: bytes, caller: Caller) -> None:
         """Delete content that nothing refers to.
@@ -241,22 +235,31 @@ class DigestDirectory(Directory):
             _log.info("%s", error)
             raise
         finally:
-            self._nodes.pop(name, None)
+            self._known.pop(name, None)
 
 
 class ByAlgorithm(Directory):
     """sha256/, and sha512/ where there is one on disk."""
 
-    __slots__ = ("_absences", "_directories")
+    __slots__ = ("_absences", "_directories", "_modified_ns")
 
     ttl: ClassVar[float] = FOREVER
+    constant: ClassVar[bool] = True
 
     def __init__(
-        self, ino: int, directories: Mapping[bytes, DigestDirectory], commits: Commits
+        self,
+        ino: int,
+        directories: Mapping[bytes, DigestDirectory],
+        commits: Commits,
+        modified_ns: int = 0,
     ) -> None:
         super().__init__(ino)
+        self._modified_ns = modified_ns
         self._absences = Absences(commits)
         self._directories = directories
+
+    def attr(self) -> Attr:
+        return Attr.dated(stat.S_IFDIR | 0o555, self._modified_ns)
 
     def lookup(self, name: bytes) -> Node | None:
         directory = self._directories.get(name)

@@ -34,14 +34,16 @@ from rossfs.tree.contentfile import ContentFiles, content_xattrs
 from rossfs.tree.layers import layers_directory
 from rossfs.tree.node import (
     FOREVER,
-    NLINK_UNKNOWN,
     Attr,
+    Caller,
     Directory,
     Entries,
     Entry,
+    Handle,
     Listing,
     Node,
     Unsettled,
+    read_only,
 )
 from rossfs.tree.numbers import Numbers
 from rossfs.tree.platforms import platforms_directory
@@ -121,13 +123,7 @@ class ImageDirectory(Directory):
 
     def attr(self) -> Attr:
         time_ns = self._seconds * 10**9
-        return Attr(
-            stat.S_IFDIR | 0o555,
-            nlink=NLINK_UNKNOWN,
-            mtime_ns=time_ns,
-            ctime_ns=time_ns,
-            atime_ns=time_ns,
-        )
+        return Attr.dated(stat.S_IFDIR | 0o555, time_ns)
 
     def same(self, other: Node) -> bool:
         return isinstance(other, ImageDirectory) and other.digest == self.digest
@@ -232,9 +228,25 @@ class ImageDirectory(Directory):
         if self._missing is not None:
             await self.load()
 
+    async def create(
+        self, name: bytes, mode: int, flags: int, caller: Caller
+    ) -> tuple[Node, Handle]:
+        """EROFS; the log has the way for those who meant the tag that led here."""
+        raise _unchangeable()
+
+    async def symlink(self, name: bytes, target: bytes, caller: Caller) -> Node:
+        """EROFS, as `create`."""
+        raise _unchangeable()
+
     def forgotten(self) -> None:
         """Keep nothing of the manifest in memory."""
         self.loaded = False
         self._children = {}
         self._awaited = {}
         self._missing = None
+
+
+def _unchangeable() -> OSError:
+    # cp, mv and ln follow an existing tag into the image.
+    _log.info("an image never changes; ln -sfn, mv -T and cp --remove-destination -T replace a tag")
+    return read_only()

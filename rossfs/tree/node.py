@@ -48,6 +48,11 @@ class Attr(NamedTuple):
     ctime_ns: int = 0
     atime_ns: int = 0
 
+    @classmethod
+    def dated(cls, mode: int, time_ns: int, size: int = 0) -> Attr:
+        """Of what has one time for everything and is owned by the owner of the mount."""
+        return cls(mode, size, NLINK_UNKNOWN, None, None, 0, time_ns, time_ns, time_ns)
+
 
 class Caller(NamedTuple):
     """Who makes a request."""

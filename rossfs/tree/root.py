@@ -39,7 +39,7 @@ def build_root(store: Store, view: View) -> Directory:
     names = Names(uploads, numbers, writable=writable)
     manifests = partial(files.find, Area.MANIFESTS)
     indexes = partial(files.find, Area.INDEXES)
-    digests = _Digests(store, uploads, writable)
+    digests = _Digests(store, uploads, writable, now)
     return StaticDirectory(
         Fixed.ROOT,
         {
@@ -65,7 +65,8 @@ def build_root(store: Store, view: View) -> Directory:
 class _Digests:
     """Makes blobs/, manifests/, indexes/ and images/."""
 
-    def __init__(self, store: Store, commits: Commits, writable: bool) -> None:
+    def __init__(self, store: Store, commits: Commits, writable: bool, modified_ns: int) -> None:
+        self._modified_ns = modified_ns
         self._commits = commits
         self._contents = store.contents
         self._paths = store.paths
@@ -96,7 +97,7 @@ class _Digests:
             )
             remove = self._remove if stat.S_ISREG(kind) else None
             shown[algorithm.encode()] = DigestDirectory(ino, source, self._commits, remove)
-        return ByAlgorithm(place, shown, self._commits)
+        return ByAlgorithm(place, shown, self._commits, self._modified_ns)
 
 
 def _damaged(store: Store) -> Iterator[DamagedContent]:

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from rossfs.tree.node import (
     FOREVER,
-    NLINK_UNKNOWN,
     Attr,
     Caller,
     Directory,
@@ -37,13 +36,7 @@ class StaticDirectory(Directory):
         super().__init__(ino)
         self._children = dict(children)
         self._listing = Entries(Entry(name, node) for name, node in children.items())
-        self._attr = Attr(
-            stat.S_IFDIR | 0o555,
-            nlink=NLINK_UNKNOWN,
-            mtime_ns=modified_ns,
-            ctime_ns=modified_ns,
-            atime_ns=modified_ns,
-        )
+        self._attr = Attr.dated(stat.S_IFDIR | 0o555, modified_ns)
 
     def attr(self) -> Attr:
         return self._attr
@@ -69,13 +62,7 @@ class BytesFile(File):
         self._modified_ns = modified_ns
 
     def attr(self) -> Attr:
-        return Attr(
-            stat.S_IFREG | 0o444,
-            size=len(self._data),
-            mtime_ns=self._modified_ns,
-            ctime_ns=self._modified_ns,
-            atime_ns=self._modified_ns,
-        )
+        return Attr.dated(stat.S_IFREG | 0o444, self._modified_ns, len(self._data))
 
     async def open(self, flags: int, caller: Caller) -> Handle:
         """Open for reading; EROFS for anything else."""
@@ -101,13 +88,7 @@ class FixedSymlink(Symlink):
         self._modified_ns = modified_ns
 
     def attr(self) -> Attr:
-        return Attr(
-            stat.S_IFLNK | 0o777,
-            size=len(self.text),
-            mtime_ns=self._modified_ns,
-            ctime_ns=self._modified_ns,
-            atime_ns=self._modified_ns,
-        )
+        return Attr.dated(stat.S_IFLNK | 0o777, self._modified_ns, len(self.text))
 
 
 class BytesHandle(Handle):

@@ -67,13 +67,7 @@ class TagLink(Symlink):
 
     def attr(self) -> Attr:
         time_ns = self._updated_at * 10**9
-        return Attr(
-            stat.S_IFLNK | 0o777,
-            size=len(self.text),
-            mtime_ns=time_ns,
-            ctime_ns=time_ns,
-            atime_ns=time_ns,
-        )
+        return Attr.dated(stat.S_IFLNK | 0o777, time_ns, len(self.text))
 
     def same(self, other: Node) -> bool:
         return (

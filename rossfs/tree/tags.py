@@ -32,7 +32,6 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.reference import check_repository, check_tag
 from rossfs.store.tags import TagEntry, TagName
 from rossfs.tree.node import (
-    NLINK_UNKNOWN,
     Attr,
     AttrChange,
     Caller,
@@ -154,13 +153,7 @@ class TagsDirectory(Directory):
             modified_ns = os.stat(self._path()).st_mtime_ns
         except OSError:
             modified_ns = 0
-        return Attr(
-            stat.S_IFDIR | (0o755 if self._names.writable else 0o555),
-            nlink=NLINK_UNKNOWN,
-            mtime_ns=modified_ns,
-            ctime_ns=modified_ns,
-            atime_ns=modified_ns,
-        )
+        return Attr.dated(stat.S_IFDIR | (0o755 if self._names.writable else 0o555), modified_ns)
 
     def same(self, other: Node) -> bool:
         return isinstance(other, TagsDirectory) and other.name == self.name

@@ -248,7 +248,7 @@ def test_what_is_remembered_is_bounded(
     stored = [ross.put_blob(OCTET_STREAM, b"%d" % number) for number in range(20)]
     for digest in stored:
         assert directory.lookup(name_of(digest)) is not None
-    assert len(directory._nodes) == 5
+    assert len(directory._known) == 5
     assert directory.lookup(name_of(stored[0])) is not None
 
 

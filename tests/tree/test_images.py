@@ -31,7 +31,13 @@ from tests.builders import (
     layer,
     manifest,
 )
-from tests.suites.directory_suite import CALLER, ReadOnlyDirectorySuite, find, listed
+from tests.suites.directory_suite import (
+    CALLER,
+    ReadOnlyDirectorySuite,
+    find,
+    listed,
+    refusal,
+)
 
 AMD64 = Platform.parse("linux/amd64")
 ARM64 = Platform.parse("linux/arm64/v8")
@@ -393,3 +399,15 @@ async def test_a_damaged_platform_leaves_the_index_usable(ross: RossStore, image
 async def test_content_of_images_is_content_files(ross: RossStore, images: Images) -> None:
     shown = await children(directory_of(images, image(ross).manifest))
     assert isinstance(shown[b"manifest.json"], ContentFile)
+
+
+async def test_whoever_follows_a_tag_by_mistake_finds_the_way_in_the_log(
+    ross: RossStore, images: Images, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = directory_of(images, image(ross).manifest)
+    with caplog.at_level("INFO", "rossfs.tree"):
+        made = directory.create(b"m.json", 0o644, os.O_WRONLY, CALLER)
+        assert await refusal(made) == errno.EROFS
+        assert await refusal(directory.symlink(b"hex", b"sha256/hex", CALLER)) == errno.EROFS
+    assert len(caplog.records) == 2
+    assert "ln -sfn" in caplog.text
