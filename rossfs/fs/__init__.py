@@ -1,7 +1,9 @@
 """The kernel's side of the mount: requests, inode table, cache times.  Only this package imports
 pyfuse3.
 
-    filesystem.py   everything below, put together over a root directory
+Requests:
+
+    filesystem.py   what is in this list, put together over a root directory
     operations.py   one handler for each kind of request: asks nodes, answers the kernel
     openfiles.py    the handlers of open files and directories
     boundary.py     what a node raised -> the errno that the caller gets
@@ -13,6 +15,15 @@ pyfuse3.
     statfs.py       room on the store's filesystem
     rewrite.py      opening published content for writing: ESTALE, walk again, write elsewhere
     notify.py       what other processes change in the store -> what the kernel shall forget
+
+The life of a mount:
+
+    mount.py        the command: check, then serve here or in a process of its own (daemon.py)
+    session.py      from the store to the last request: gives the handlers to pyfuse3
+    options.py      what stands behind -o
+    mountpoint.py   what may be mounted on, and dead mounts there (mountinfo.py, presence.py)
+    unmount.py      taking a mount away, never without a deadline (blocking.py)
+    readiness.py    telling who started the server; capture.py and log.py: in whose words
 
 Concurrency.  One trio task serves each request; all run in one thread, so between two awaits
 nothing else runs and there is no lock.  After an await whatever other requests change (inode table,
