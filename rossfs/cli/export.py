@@ -10,6 +10,7 @@ from rossfs.cli import progress
 from rossfs.cli.names import complete, resolve
 from rossfs.cli.output import count_text, print_json, size_text
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.cli.termination import as_interrupt
 from rossfs.errors import UsageError
 from rossfs.image.export import export_image
 from rossfs.image.transport import STREAM, parse_destination
@@ -63,7 +64,7 @@ def command(
     if place.path == STREAM and sys.stdout.isatty():
         raise UsageError("standard output is a terminal: redirect it")
     chosen = None if platform is None else Platform.parse(platform)
-    with Store.open(settings.store) as store, progress.shown() as drawn:
+    with as_interrupt(), Store.open(settings.store) as store, progress.shown() as drawn:
         named = resolve(store, name)
         done = export_image(
             store,

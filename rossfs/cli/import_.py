@@ -9,6 +9,7 @@ import click
 from rossfs.cli import progress
 from rossfs.cli.output import count_text, print_json, size_text
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.cli.termination import as_interrupt
 from rossfs.errors import UsageError
 from rossfs.image.import_ import Import, import_images
 from rossfs.image.transport import STREAM, parse_source
@@ -46,7 +47,7 @@ def command(settings: Settings, source: str, name: str | None, as_json: bool) ->
     place = parse_source(source)
     if place.path == STREAM and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: pipe an archive into `rossfs import -`")
-    with Store.open(settings.store) as store, progress.shown() as drawn:
+    with as_interrupt(), Store.open(settings.store) as store, progress.shown() as drawn:
         done = import_images(store, place, name, drawn)
     if as_json:
         print_json(_as_json(done))

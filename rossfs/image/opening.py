@@ -1,24 +1,22 @@
-"""Finding out what a source is, and opening it."""
+"""Finding out what a source is, and opening it.
+
+What only some sources need is imported when it is needed: starting takes longer than importing a
+small image.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterator
 
 from rossfs.errors import InvalidSource
-from rossfs.image.archive import ArchiveFiles
 from rossfs.image.directory import DirectoryFiles
-from rossfs.image.dirsource import DirSource
-from rossfs.image.dockersource import MANIFEST_FILE, DockerSource
 from rossfs.image.files import Files, read
 from rossfs.image.intake import Intake
 from rossfs.image.layoutsource import DOCUMENT_LIMIT, LayoutSource
-from rossfs.image.received import ReceivedFiles
 from rossfs.image.source import Source
 from rossfs.image.transport import STREAM, Place, Transport
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE
@@ -28,6 +26,7 @@ _COMPRESSIONS = {
     b"\xfd7zXZ\x00": "xz",
     b"BZh": "bzip2",
 }
+_DOCKER_FILE = "manifest.json"
 _GZIP = b"\x1f\x8b"
 _MAGIC = 512
 _BUFFER = 1 << 18
@@ -53,8 +52,12 @@ def _recognise(files: Files, transport: Transport | None, intake: Intake) -> Sou
         case Transport.OCI | Transport.OCI_ARCHIVE:
             return LayoutSource(files)
         case Transport.DOCKER_ARCHIVE:
+            from rossfs.image.dockersource import DockerSource
+
             return DockerSource(files, intake)
         case Transport.DIRECTORY:
+            from rossfs.image.dirsource import DirSource
+
             return DirSource(files)
 
 
@@ -62,12 +65,12 @@ def _transport_of(files: Files) -> Transport:
     # Newer archives of `docker save` hold both; only the layout has every name and digest.
     if files.size(LAYOUT_FILE) is not None and files.size(INDEX_FILE) is not None:
         return Transport.OCI
-    data = read(files, MANIFEST_FILE, DOCUMENT_LIMIT)
+    data = read(files, _DOCKER_FILE, DOCUMENT_LIMIT)
     if data is not None:
         is_list = data.lstrip()[:1] == b"["
         return Transport.DOCKER_ARCHIVE if is_list else Transport.DIRECTORY
     raise InvalidSource(
-        f"{files.name} holds no image: neither {LAYOUT_FILE} with {INDEX_FILE} nor {MANIFEST_FILE}"
+        f"{files.name} holds no image: neither {LAYOUT_FILE} with {INDEX_FILE} nor {_DOCKER_FILE}"
     )
 
 
@@ -80,6 +83,8 @@ def _open_files(path: str, intake: Intake) -> Files:
     try:
         head = os.pread(fd, _MAGIC, 0) if stat.S_ISREG(os.fstat(fd).st_mode) else None
         if head is not None and not head.startswith((_GZIP, *_COMPRESSIONS)):
+            from rossfs.image.archive import ArchiveFiles
+
             return ArchiveFiles(path, fd)
         files = _receive(fd, path, intake)
     except BaseException:
@@ -90,6 +95,8 @@ def _open_files(path: str, intake: Intake) -> Files:
 
 
 def _receive(fd: int, name: str, intake: Intake) -> Files:
+    from rossfs.image.received import ReceivedFiles
+
     with io.BufferedReader(io.FileIO(fd, closefd=False), _BUFFER) as raw:
         head = raw.peek(_MAGIC)
         if not head:
@@ -100,12 +107,17 @@ def _receive(fd: int, name: str, intake: Intake) -> Files:
                     f"{name} is compressed with {compression}: decompress it into `rossfs import -`"
                 )
         if head.startswith(_GZIP):
+            import gzip
+
             with gzip.GzipFile(fileobj=raw) as plain:
                 return ReceivedFiles(_explained(plain.read, name), name, intake)
         return ReceivedFiles(raw.read, name, intake)
 
 
 def _explained(read_plain: Callable[[int], bytes], name: str) -> Callable[[int], bytes]:
+    import gzip
+    import zlib
+
     def read_gzip(size: int) -> bytes:
         try:
             return read_plain(size)
