@@ -94,7 +94,7 @@ def recover(store: Store) -> None:
             promise.withdraw()
         except (RossfsError, OSError) as error:
             promise.abandon()
-            _log.warning("incoming/%s waits to be committed: %s", quote(record.name), error)
+            _log.warning("%s waits to be committed: %s", quote(b"incoming/" + record.name), error)
 
 
 def _recover(contents: Contents, incoming: Incoming, promise: Promise) -> None:
@@ -128,9 +128,9 @@ def _name(contents: Contents, incoming: Incoming, promise: Promise) -> None:
     except (IsADirectoryError, NotADirectoryError) as error:
         # Somebody made a directory of the name, or a file of its directory.  The content is there.
         _log.warning(
-            "%s is stored, but incoming/%s could not be made its name: %s",
+            "%s is stored, but %s could not be made its name: %s",
             record.stored.digest,
-            quote(record.name),
+            quote(b"incoming/" + record.name),
             os.strerror(error.errno or 0),
         )
     promise.kept()

@@ -144,11 +144,16 @@ class Promise:
             self._fd = -1
 
 
+def read(path: str) -> Record:
+    """Read the record file *path*.  OSError; ValueError for what is no record."""
+    return Record.unpack(smallfile.read(path, _LIMIT))
+
+
 def records(paths: Paths) -> Iterator[Record]:
     """All records, whoever holds them.  What cannot be read is passed over."""
     for path in _paths(paths):
         with contextlib.suppress(OSError, ValueError):
-            yield Record.unpack(smallfile.read(path, _LIMIT))
+            yield read(path)
 
 
 def orphans(paths: Paths) -> Iterator[Promise]:
@@ -159,7 +164,7 @@ def orphans(paths: Paths) -> Iterator[Promise]:
             if fd < 0:
                 continue
             try:
-                record = Record.unpack(smallfile.read(path, _LIMIT))
+                record = read(path)
             except BaseException:
                 os.close(fd)
                 raise
@@ -174,15 +179,27 @@ def leftovers(paths: Paths) -> Iterator[str]:
     """
     promised = {os.fsdecode(record.data) for record in records(paths)}
     for name in _names(paths):
+        path = f"{paths.scratch}/{name}"
         if name.endswith(SUFFIX) or f".tmp/{name}" in promised:
             continue
         with contextlib.suppress(OSError):
-            fd = _take(f"{paths.scratch}/{name}")
+            if os.path.islink(path):
+                # A pin on its way: whoever makes one holds the store lock.
+                yield path
+                continue
+            fd = _take(path)
             if fd >= 0:
                 try:
-                    yield f"{paths.scratch}/{name}"
+                    yield path
                 finally:
                     os.close(fd)
+
+
+def tidy(access: Access) -> None:
+    """Remove what dead processes left unfinished."""
+    with access.sweeping():
+        for path in leftovers(access.paths):
+            durable.discard(path)
 
 
 def _take(path: str) -> int:

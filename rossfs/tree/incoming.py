@@ -264,7 +264,7 @@ class IncomingDirectory(IncomingNames):
         digest = inbox.store.incoming.digest(path)
         if digest is None:
             raise InvalidDocument(
-                f"incoming/{quote(path)} is no manifest: it is empty or unfinished"
+                f"{quote(b'incoming/' + path, 300)} is no manifest: empty or unfinished"
             )
         await target.adopt(target_name, digest, flags, caller)
         await inbox.uploads.work(inbox.store.incoming.remove, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rossfs.errors import DigestMismatch, InvalidDigest
+from rossfs.errors import DigestMismatch, InvalidDigest, MissingContent
 from rossfs.oci.digest import HEX_LENGTHS, STORED_ALGORITHMS, Digest, is_hex_name
 from rossfs.oci.quotation import quote
 from rossfs.store import commit
@@ -186,5 +186,6 @@ class Name(Place):
         """Finish the ingest; an error names the file."""
         try:
             return ingest.finish(self.digest)
-        except DigestMismatch as error:
-            raise DigestMismatch(f"incoming/{quote(self.full)} is not committed: {error}") from None
+        except (DigestMismatch, MissingContent) as error:
+            where = quote(b"incoming/" + self.full, 300)
+            raise type(error)(f"{where} is not committed: {error}") from None

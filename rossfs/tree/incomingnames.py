@@ -240,7 +240,9 @@ class IncomingNames(Directory):
         """DigestMismatch if *name* is the digest of something else."""
         expected = digest_of_name(name)
         if expected is not None and expected != digest and expected.algorithm == digest.algorithm:
-            raise DigestMismatch(f"incoming/{quote(self.below(name))} cannot name {digest}")
+            raise DigestMismatch(
+                f"{quote(b'incoming/' + self.below(name), 300)} cannot name {digest}"
+            )
 
     def _found(self, name: bytes) -> Node:
         found = self.find(name)

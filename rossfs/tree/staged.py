@@ -297,7 +297,7 @@ class Staged(File):
             self._refusal = error
             # A full disk may have room the next time; what is wrong stays wrong.
             self._judged = not isinstance(error, (StoreFull, OSError))
-            _log.warning("%s", error)
+            _log.log(logging.INFO if self._judged else logging.WARNING, "%s", error)
 
     async def release(self, handle: StagedHandle) -> None:
         """The last descriptor of *handle* is gone."""
