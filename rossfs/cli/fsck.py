@@ -16,7 +16,7 @@ from rossfs.image.progress import Progress
 from rossfs.store.store import Store
 
 if TYPE_CHECKING:
-    from rossfs.store.fsck import Finding
+    from rossfs.store.finding import Finding
 
 EPILOG = """\b
 Examples:
@@ -42,8 +42,8 @@ def command(
     """Check the whole store, or only the content DIGEST (or a tag), and say what is wrong.
 
     Everything is hashed again; sizes, metadata, references and tags are compared.  Prints a line
-    for each thing that is wrong, and fails with status 4 if one is left.  No content is ever
-    deleted.
+    for each thing that is wrong, and fails with status 4 if damage is left; a note is nothing that
+    harms.  No content is ever deleted.
     """
     with Store.open(settings.store, read_only=not repair) as store, progress.shown() as drawn:
         findings = list(_check(store, names, fast=fast, repair=repair, drawn=drawn))
@@ -52,11 +52,9 @@ def command(
     else:
         for finding in findings:
             click.echo(str(finding))
-    left = sum(not finding.repaired for finding in findings)
+    left = sum(finding.is_damage and not finding.repaired for finding in findings)
     if left:
-        raise Damaged(f"{count_text(left, 'thing')} wrong in {settings.store}")
-    if findings:
-        click.echo(f"repaired all of {count_text(len(findings), 'thing')}", err=True)
+        raise Damaged(f"{settings.store} has {count_text(left, 'damaged place')}")
 
 
 def _check(
