@@ -1,0 +1,22 @@
+"""What the tests of real mounts share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import mounts
+from tests.image.conftest import tool
+from tests.mount.gallery import Shown, gallery
+
+__all__ = ["shown", "tool"]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """A mount of everything that the tests of a module share: none of them changes anything."""
+    top = tmp_path_factory.mktemp("images")
+    content = gallery(top / "store")
+    with mounts.mounted(content.store.root, top / "mnt", top / "log", "platform=linux/amd64") as it:
+        yield Shown(content, it)
