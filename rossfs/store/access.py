@@ -87,6 +87,13 @@ class Access:
         with self.writing(), self._lock.naming():
             yield
 
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[bool]:
+        """Whether nobody changes the store now; then nobody does before this is left.  Never waits
+        and writes nothing."""
+        with self._lock.idle() as free:
+            yield free
+
     def require_writable(self) -> None:
         """ReadOnlyStore unless changes are possible."""
         if not self.writable:

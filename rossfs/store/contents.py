@@ -186,8 +186,17 @@ class Contents:
             with contextlib.suppress(Damaged, NotFound):
                 self._rebuild(area, path, self.verifier.prove(digest, path))
 
-    def _rebuild(self, area: Area, path: str, identity: Identity) -> None:
-        """Write the .meta of the content in *path*, just found to be right."""
+    def rebuild_meta(self, area: Area, digest: Digest) -> bool:
+        """Hash what lies in *area* and write its .meta anew; False if that could not be written.
+
+        Damaged, BlobNotFound.
+        """
+        path = self._prefixes[area][digest.algorithm] + digest.hex
+        return self._rebuild(area, path, self.verifier.prove(digest, path))
+
+    def _rebuild(self, area: Area, path: str, identity: Identity) -> bool:
+        """Write the .meta of the content in *path*, just found to be right; False if it can only be
+        kept in memory."""
         known, data = _rebuilt(area, path, identity)
         if self.access.writable:
             # A full disk, or a directory in place of the .meta: it can still be read.
@@ -195,12 +204,13 @@ class Contents:
                 if os.path.lexists(path):
                     scratch = self.access.paths.scratch
                     durable.replace_file(path + META, data, scratch, "rebuilt meta")
-                    return
+                    return True
         with self._guard:
             self._kept[path] = identity, known
             self._kept.move_to_end(path)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
+        return False
 
     # Listing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections.abc import Callable
 
 from rossfs.oci.digest import Digest, hasher_for
 
@@ -19,18 +20,23 @@ _INLINE = 4 << 20
 _WAITING = 8
 
 
-def hash_file(fd: int, algorithm: str) -> tuple[Digest, int]:
+def hash_file(
+    fd: int, algorithm: str, told: Callable[[int], None] | None = None
+) -> tuple[Digest, int]:
     """Hash the whole file *fd* from its beginning; return its digest and how many bytes it had.
 
-    The descriptor's position is neither used nor moved.
+    The descriptor's position is neither used nor moved.  *told* hears of each piece how many bytes
+    it had.
     """
     hasher = hasher_for(algorithm)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    buffer = memoryview(bytearray(BUFFER))
+    buffer = memoryview(bytearray(min(BUFFER, os.fstat(fd).st_size + 1)))
     offset = 0
     while count := os.preadv(fd, [buffer], offset):
         hasher.update(buffer[:count])
         offset += count
+        if told is not None:
+            told(count)
     return Digest(algorithm, hasher.hexdigest()), offset
 
 

@@ -18,7 +18,7 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import Kind, kind_of
 from rossfs.oci.quotation import quote
 from rossfs.oci.recognise import recognise
-from rossfs.store import commit, gc, info
+from rossfs.store import commit, fsck, gc, info
 from rossfs.store.access import Access
 from rossfs.store.content import Content
 from rossfs.store.contents import Contents
@@ -31,10 +31,11 @@ from rossfs.store.paths import Area, Paths
 from rossfs.store.pins import Pins
 from rossfs.store.reader import Reader
 from rossfs.store.references import References
+from rossfs.store.repair import repair as mend
 from rossfs.store.tags import TagInfo, Tags
 
 if TYPE_CHECKING:
-    from rossfs.store.fsck import Finding
+    from rossfs.store.finding import Finding
 
 
 class BlobInfo(NamedTuple):
@@ -260,15 +261,13 @@ class Store:
     ) -> Iterator[Finding]:
         """Check the store, or one content, and yield what is wrong.
 
-        *fast* hashes nothing that has a seal.  *repair* rebuilds what is derived and moves damaged
-        content to quarantine/; every finding says what was done about it.  *progress* is called
-        with the bytes hashed so far.
+        *fast* hashes manifests and indexes only, and content that something speaks against.
+        *repair* rebuilds what is derived and moves damaged content to quarantine/; every finding
+        says what was done about it.  *progress* is called with the bytes hashed so far.
+        ReadOnlyStore for a repair; BlobNotFound if *digest* is not stored.
         """
-        from rossfs.store import fsck
-        from rossfs.store import repair as repairs
-
         if repair:
-            return repairs.repair(self, fast=fast, digest=digest, progress=progress)
+            return mend(self, fast=fast, digest=digest, progress=progress)
         return fsck.check(self, fast=fast, digest=digest, progress=progress)
 
     # Inside
