@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import msgpack
 import pytest
@@ -18,6 +20,13 @@ from tests.builders import digest_of
 
 STORED = Stored(digest_of(b"data"), 4, OCTET_STREAM, Area.BLOBS)
 RECORD = Record(b"dir/na\nme\xff", b".tmp/0123", STORED, (digest_of(b"a"), digest_of(b"b")))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store without the check at the end: what is named here is mostly not stored."""
+    with Store.create(str(tmp_path / "store")) as made:
+        yield made
 
 
 def make(store: Store, record: Record = RECORD) -> Promise:
