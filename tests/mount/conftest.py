@@ -9,8 +9,9 @@ import pytest
 from tests import mounts
 from tests.image.conftest import tool
 from tests.mount.gallery import Shown, gallery
+from tests.mount.inbox import inbox, shared_inbox
 
-__all__ = ["shown", "tool"]
+__all__ = ["inbox", "shared_inbox", "shown", "tool"]
 
 
 @pytest.fixture(scope="module")
