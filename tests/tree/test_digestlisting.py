@@ -42,6 +42,18 @@ def test_other_names_are_passed_over(ross: RossStore, tmp_path: Path) -> None:
     assert not bare
 
 
+def test_a_wrong_name_among_many_right_ones_spoils_none(tmp_path: Path) -> None:
+    digests = [digest_of(b"%d" % number) for number in range(2500)]
+    for digest in digests:
+        (tmp_path / digest.hex).touch()
+        (tmp_path / f"{digest.hex}.meta").touch()
+    for name in ("F" * 64, "g" * 64, " " * 64):
+        (tmp_path / name).touch()
+    raw, bare = scan([str(tmp_path)], "sha256")
+    assert hashes(raw) == {digest.raw for digest in digests}
+    assert not bare
+
+
 def test_what_lies_in_two_directories_is_listed_once(ross: RossStore) -> None:
     both = ross.put_blob(OCTET_STREAM, b"{}")
     ross.put_manifest(b"{}")
