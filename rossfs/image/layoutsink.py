@@ -30,9 +30,11 @@ _WHAT = "export"
 class LayoutSink:
     """A layout that files are written into.  `add` is thread safe."""
 
-    def __init__(self, root: str, scratch: str) -> None:
+    def __init__(self, root: str, scratch: str, name: str) -> None:
+        """Write below *root*, by way of *scratch*; messages say *name* instead of *root*."""
         self._root = root
         self._scratch = scratch
+        self._name = name
 
     def has(self, path: str, size: int) -> bool:
         """See Sink.has."""
@@ -47,8 +49,8 @@ class LayoutSink:
         try:
             try:
                 for chunk in chunks:
-                    durable.write_all(fd, chunk, temporary)
-                durable.sync(fd, _WHAT, temporary)
+                    durable.write_all(fd, chunk, f"{self._name}/{path}")
+                durable.sync(fd, _WHAT, f"{self._name}/{path}")
             finally:
                 os.close(fd)
             durable.publish(temporary, f"{self._root}/{path}", _WHAT)
@@ -88,13 +90,13 @@ def open_layout(path: str) -> Iterator[LayoutSink]:
     """
     path = os.path.abspath(path)
     if os.path.lexists(path):
-        with _adding(path) as sink:
+        with _adding(path, path) as sink:
             yield sink
         return
     beside = f"{os.path.dirname(path)}/.{os.path.basename(path)[:100]}.{uuid.uuid4().hex}"
     os.mkdir(beside)
     try:
-        with _adding(beside) as sink:
+        with _adding(beside, path) as sink:
             yield sink
         durable.rename(beside, path, _WHAT)
     except BaseException:
@@ -103,8 +105,8 @@ def open_layout(path: str) -> Iterator[LayoutSink]:
 
 
 @contextlib.contextmanager
-def _adding(root: str) -> Iterator[LayoutSink]:
-    """Write into an empty directory or a layout."""
+def _adding(root: str, name: str) -> Iterator[LayoutSink]:
+    """Write into the empty directory or layout *root*, which is called *name*."""
     names = os.listdir(root)
     if LAYOUT_FILE in names:
         LayoutSource(DirectoryFiles(root))
@@ -113,7 +115,7 @@ def _adding(root: str) -> Iterator[LayoutSink]:
     scratch = f"{root}/.rossfs-{uuid.uuid4().hex}"
     os.mkdir(scratch)
     try:
-        sink = LayoutSink(root, scratch)
+        sink = LayoutSink(root, scratch, name)
         os.makedirs(f"{root}/blobs/sha256", exist_ok=True)
         yield sink
         if LAYOUT_FILE not in names:

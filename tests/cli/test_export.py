@@ -72,6 +72,21 @@ def test_a_reader_that_goes_away_ends_it_quietly(store: Store) -> None:
     process.stderr.close()
 
 
+def test_a_full_disk_is_status_7(store: Store) -> None:
+    builders.image(store, tag="library/app:v1")
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [*ROSSFS, "--store", store.paths.root, "export", "app:v1", "-"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 7
+    assert ended.stderr.startswith(b"rossfs: no room to write standard output")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing_half_done(
     store: Store, tmp_path: Path, number: signal.Signals
