@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,8 +18,10 @@ from tests.mounts import ROOT
 
 _PROGRAM = """
 import sys, time
-from rossfs.fs.presence import Presence
+from rossfs.fs.presence import Presence, find
 Presence(int(sys.argv[1]))
+while find(int(sys.argv[1])) is None:
+    pass
 print("ready", flush=True)
 time.sleep(600)
 """
@@ -30,6 +33,14 @@ _minors = itertools.count(10_000_000 + os.getpid() * 100)
 def minor() -> int:
     """A number that no mount has."""
     return next(_minors)
+
+
+def wait_for(minor: int) -> presence.Server:
+    """The server of *minor*, which may still be about to begin."""
+    end = time.monotonic() + 30
+    while (found := presence.find(minor)) is None:
+        assert time.monotonic() < end
+    return found
 
 
 @pytest.fixture
@@ -75,6 +86,8 @@ def test_the_end_of_the_server_is_noticed(minor: int, server: subprocess.Popen[b
 
 def test_a_stopped_server_is_not_gone(minor: int, server: subprocess.Popen[bytes]) -> None:
     server.send_signal(signal.SIGSTOP)
+    # kill(2) returns before the process has stopped; waitid(2) tells when it has.
+    assert os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT) is not None
     found = presence.find(minor, deadline=0.2)
     assert found is not None
     with found:
@@ -102,9 +115,27 @@ def test_a_dead_process_whose_socket_lives_on_is_gone(minor: int) -> None:
             os.waitpid(zombie, 0)
 
 
-def test_two_servers_cannot_be_the_same(minor: int, server: subprocess.Popen[bytes]) -> None:
-    with pytest.raises(OSError, match="in use"):
-        presence.Presence(minor)
+def test_a_name_that_another_server_still_has_is_waited_for(
+    minor: int, server: subprocess.Popen[bytes]
+) -> None:
+    mine = presence.Presence(minor)
+    server.kill()
+    server.wait(60)
+    with wait_for(minor) as found:
+        assert (found.pid, found.answered) == (os.getpid(), True)
+    mine.withdraw()
+
+
+def test_a_mount_that_is_gone_is_served_by_nobody_but_its_server_is_waited_for(minor: int) -> None:
+    mine = presence.Presence(minor)
+    found = wait_for(minor)
+    mine.withdraw()
+    end = time.monotonic() + 30
+    while (other := presence.find(minor)) is not None:
+        other.close()
+        assert time.monotonic() < end
+    with found:
+        assert not found.wait_gone(0.05)  # we are the server
 
 
 def test_aborting_what_is_not_there_is_refused(minor: int) -> None:
