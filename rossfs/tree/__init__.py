@@ -1,0 +1,17 @@
+"""What a user sees in a mount: one file for each place, composed in root.py.
+
+    root.py          the whole mount on one screen
+    node.py          what a place is: Node, Directory, File, Symlink, Handle
+    numbers.py       inode numbers, made from what a node is
+    view.py          the choices of one mount
+    static.py        directories, files and links that never change; readme.py the text of README
+    contentfile.py   the bytes of a digest: one inode wherever they are shown
+    digests.py       directories of digests: blobs/, manifests/, indexes/, images/
+    images.py        one image taken apart; its layers.py and platforms.py
+    tags.py          repositories and tags; taglink.py one tag
+    incoming.py      where content is written; staged.py one file, uploads.py all that are open
+    state.py         .ross/: log, statistics, damaged content
+    snapshots.py     listings and absences that somebody has to wait for
+
+Nothing here knows FUSE, and nothing but digests.py and digestlisting.py how a store looks on disk.
+"""

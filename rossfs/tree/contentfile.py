@@ -104,9 +104,11 @@ class ContentFiles:
         return self._file(digest, content.size, content.modified_ns)
 
     def _file(self, digest: Digest, size: int, modified_ns: int) -> ContentFile:
+        # The kernel believes the size of an inode for ever: damaged content that is mended must be
+        # another one.
+        ino = self._number(digest.raw + size.to_bytes(8, "little"))
         # The nanoseconds are the store's seal and mean nothing to others.
-        seconds = modified_ns // _SECOND
-        return ContentFile(self._number(digest.raw), self, digest, size, seconds)
+        return ContentFile(ino, self, digest, size, modified_ns // _SECOND)
 
     async def settle(self, digest: Digest) -> None:
         """Find out whether content without .meta is what its name says; `find` answers then."""
@@ -203,14 +205,15 @@ class ContentFile(File):
     async def open(self, flags: int, caller: Caller) -> Handle:
         """Open for reading, once the bytes are known to be right.
 
-        Published for writing; Damaged; BlobNotFound if it was removed meanwhile.
+        Published for writing; Damaged; BlobNotFound if it was removed meanwhile, ESTALE if it is
+        another inode now.
         """
         if is_writing(flags):
             raise Published
         content = await self._files.verified(self.digest)
         if content.size != self._size:
-            # It was longer or shorter when the kernel was told its size, so wrong then.
-            raise Damaged(f"{self.digest} changed from {self._size} to {content.size} bytes")
+            # It was damaged when the kernel was told of it.  Now the kernel looks it up again.
+            raise OSError(errno.ESTALE, f"{self.digest} was damaged and is mended")
         fd = self._files.contents.open(content)
         return ContentHandle(self._files, content, fd)
 

@@ -367,18 +367,18 @@ async def test_content_that_was_changed_in_place_is_hashed_again(
     await handle.release()
 
 
-@pytest.mark.usefixtures("expects_warnings")
-async def test_content_of_another_size_than_was_told_is_not_opened(
+async def test_damaged_content_that_was_mended_is_another_inode(
     ross: RossStore, files: ContentFiles
 ) -> None:
-    digest = digest_of(DATA)
-    ross.put_blob(OCTET_STREAM, DATA)
+    digest = ross.put_blob(OCTET_STREAM, DATA)
     ross.path(digest).write_bytes(DATA[:100])
-    file = file_of(files, digest)
-    assert file.attr().size == 100
+    damaged = file_of(files, digest)
+    assert damaged.attr().size == 100
     ross.path(digest).write_bytes(DATA)
-    with pytest.raises(Damaged, match=str(len(DATA))):
-        await file.open(os.O_RDONLY, CALLER)
+    assert await refusal(damaged.open(os.O_RDONLY, CALLER)) == errno.ESTALE
+    mended = file_of(files, digest)
+    assert mended.ino != damaged.ino
+    assert await read_whole(files, digest) == DATA
 
 
 async def test_a_file_cut_off_while_it_is_open_is_an_error_and_never_short(

@@ -112,7 +112,7 @@ class TestManifests(ReadOnlyDirectorySuite):
 class TestManyBlobs(ReadOnlyDirectorySuite):
     @pytest.fixture
     def directory(self, ross: RossStore, files: ContentFiles) -> Directory:
-        for number in range(200):
+        for number in range(60):
             ross.put_blob(OCTET_STREAM, b"%d" % number)
         return blobs(files)
 
