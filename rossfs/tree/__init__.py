@@ -13,5 +13,5 @@
     state.py         .ross/: log, statistics, damaged content
     snapshots.py     listings and absences that somebody has to wait for
 
-Nothing here knows FUSE, and nothing but digests.py and digestlisting.py how a store looks on disk.
+Nothing here knows FUSE.
 """

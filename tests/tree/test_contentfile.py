@@ -24,7 +24,6 @@ from tests.builders import (
     OCI_MANIFEST,
     OCTET_STREAM,
     RossStore,
-    digest_of,
     manifest,
 )
 from tests.suites.directory_suite import CALLER, refusal
