@@ -10,8 +10,9 @@ from tests import mounts
 from tests.image.conftest import tool
 from tests.mount.gallery import Shown, gallery
 from tests.mount.inbox import inbox, shared_inbox
+from tests.mount.tagging import tagged_mount, tagging
 
-__all__ = ["inbox", "shared_inbox", "shown", "tool"]
+__all__ = ["inbox", "shared_inbox", "shown", "tagged_mount", "tagging", "tool"]
 
 
 @pytest.fixture(scope="module")
