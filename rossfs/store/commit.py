@@ -78,8 +78,7 @@ def carry_out(contents: Contents, incoming: Incoming, ingest: Ingest, promise: P
     After an error the record is still there, for this to be called again or for `recover`.
     """
     with contents.access.writing():
-        if not ingest.closed:
-            ingest.commit(promise.record.stored.digest, promise.record.stored.media_type)
+        _store(contents, ingest, promise.record.stored)
         _name(contents, incoming, promise)
 
 
@@ -118,6 +117,19 @@ def _recover(contents: Contents, incoming: Incoming, promise: Promise) -> None:
     finally:
         if not ingest.closed:
             ingest.detach()
+
+
+def _store(contents: Contents, ingest: Ingest, stored: Stored) -> None:
+    """Make the content, or what is missing of it.  Requires `Access.writing`."""
+    if ingest.closed:
+        return
+    try:
+        ingest.commit(stored.digest, stored.media_type)
+    except FileNotFoundError:
+        # An earlier attempt came as far as the content, but not to its .meta.
+        if contents.settle(stored.digest) is None:
+            raise
+        ingest.detach()
 
 
 def _name(contents: Contents, incoming: Incoming, promise: Promise) -> None:

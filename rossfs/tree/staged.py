@@ -95,8 +95,9 @@ class Staged(File):
         ingest = self._ingest
         # A worker may close the ingest while it is concluded.
         if not self._departure.is_under_way:
-            if ingest is not None and not ingest.closed:
-                self._last = self._attr(os.fstat(ingest.fileno()))
+            if ingest is not None:
+                if not ingest.closed:
+                    self._last = self._attr(os.fstat(ingest.fileno()))
             elif self.waits and not self.over:
                 self._last = self._attr(os.lstat(self.place.path))
             elif not self.over:
@@ -289,10 +290,9 @@ class Staged(File):
         if self._judged or self.over:
             return
         ingest = self._writable()
-        self._refusal = None
         try:
             self._accepted = await self.uploads.work(self.place.judge, ingest)
-            self._judged = True
+            self._judged, self._refusal = True, None
         except (RossfsError, OSError) as error:
             self._refusal = error
             # A full disk may have room the next time; what is wrong stays wrong.

@@ -245,13 +245,22 @@ def test_recovery_goes_on_past_what_cannot_be_recovered(
     assert store.incoming.digest(b"m.json") == parts.digest
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        "blob: renamed",
+        "blob meta: written",
+        "blob meta: directory synced",
+        "incoming link: renamed",
+    ],
+)
 def test_carrying_out_can_be_tried_again_after_a_full_disk(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     ingest, promise = accepted(store, b"name")
 
     def full(step: str) -> None:
-        if step == "blob meta: directory synced":
+        if step == last:
             raise StoreFull("no room")
 
     monkeypatch.setattr(durable, "reached", full)
