@@ -101,7 +101,7 @@ class IncomingDirectory(IncomingNames):
             raise failure(errno.EPERM) from None
         if self.find(name) is not None:
             raise failure(errno.EEXIST)
-        self.require_name(name, digest)
+        await self.require_name(name, digest)
         await self.inbox.uploads.work(self._link, self.below(name), digest)
         return self._found(name)
 
@@ -190,7 +190,7 @@ class IncomingDirectory(IncomingNames):
         digest = inbox.store.incoming.digest(old)
         if digest is None:
             raise failure(errno.ENOENT)
-        target.require_name(target_name, digest)
+        await target.require_name(target_name, digest)
         await target.give_up(target_name, there)
         await inbox.uploads.work(inbox.store.incoming.move, old, target.below(target_name))
 

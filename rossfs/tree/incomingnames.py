@@ -16,7 +16,7 @@ from typing import ClassVar, Self, overload
 from weakref import WeakValueDictionary
 
 from rossfs.errors import DigestMismatch
-from rossfs.oci.digest import Digest
+from rossfs.oci.digest import Digest, hasher_for
 from rossfs.oci.quotation import quote
 from rossfs.store.incoming import RESERVED, link_text
 from rossfs.store.store import Store
@@ -236,10 +236,16 @@ class IncomingNames(Directory):
                 del self.files[name]
             await found.drop()
 
-    def require_name(self, name: bytes, digest: Digest) -> None:
-        """DigestMismatch if *name* is the digest of something else."""
+    async def require_name(self, name: bytes, digest: Digest) -> None:
+        """DigestMismatch if *name* is the digest of something else than the stored *digest*;
+        BlobNotFound if that must be hashed another way to tell, and is not there."""
         expected = digest_of_name(name)
-        if expected is not None and expected != digest and expected.algorithm == digest.algorithm:
+        if expected is None:
+            return
+        if expected.algorithm != digest.algorithm:
+            store, algorithm = self.inbox.store, expected.algorithm
+            digest = await self.inbox.uploads.work(_hashed, store, digest, algorithm)
+        if expected != digest:
             raise DigestMismatch(
                 f"{quote(b'incoming/' + self.below(name), 300)} cannot name {digest}"
             )
@@ -273,6 +279,15 @@ class _Names(Sequence[Entry | None]):
         name = self._names[index]
         node = self._directory.find(name)
         return None if node is None else Entry(name, node)
+
+
+def _hashed(store: Store, digest: Digest, algorithm: str) -> Digest:
+    """The digest by *algorithm* of the content that is stored as *digest*."""
+    hasher = hasher_for(algorithm)
+    with store.open_blob(digest) as reader:
+        for piece in reader.chunks():
+            hasher.update(piece)
+    return Digest(algorithm, hasher.hexdigest())
 
 
 def failure(number: int) -> OSError:

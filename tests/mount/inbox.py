@@ -56,12 +56,24 @@ class Inbox:
 
     def require(self, path: Path, data: bytes) -> None:
         """*path* must be a link to *data*, and the blob there, whole, in mount and store."""
+        self.require_link(path, data)
+        assert (self.store / "blobs/sha256" / sha256(data)).read_bytes() == data
+
+    def require_link(self, path: Path, data: bytes) -> None:
+        """*path* must be a link to *data*, as the mount shows it."""
         digest = sha256(data)
         up = "../" * (len(path.relative_to(self.path).parts))
         assert self.pin(path) == f"{up}blobs/sha256/{digest}"
         assert path.read_bytes() == data
         assert (self.mounted.path / "blobs/sha256" / digest).read_bytes() == data
-        assert sha256((self.store / "blobs/sha256" / digest).read_bytes()) == digest
+
+    def require_manifest(self, path: Path, data: bytes, area: str = "manifests") -> None:
+        """As `require`, and *data* must be filed in *area*."""
+        self.require_link(path, data)
+        digest = sha256(data)
+        assert (self.mounted.path / area / "sha256" / digest).read_bytes() == data
+        assert (self.store / area / "sha256" / digest).read_bytes() == data
+        assert not (self.store / "blobs/sha256" / digest).exists()
 
     def require_waiting(self, path: Path, data: bytes, reason: str = "") -> None:
         """*path* must be a plain file with *data*, refused if there is a *reason*, which then is
