@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rossfs.oci.digest import Digest
+
 SHOWN = 20.0
 """Seconds for a change to be shown.  A second is the promise; the machine may have other things to
 do."""
 
 
-def eventually(question: Callable[[], object], deadline: float = SHOWN) -> None:
-    """Return when *question* answers something true; AssertionError after *deadline* seconds."""
-    end = time.monotonic() + deadline
-    while not question():
+def eventually(question: Callable[..., object], *arguments: object) -> None:
+    """Return when `question(*arguments)` is true; AssertionError after `SHOWN` seconds."""
+    end = time.monotonic() + SHOWN
+    while not question(*arguments):
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.01)
 
@@ -26,3 +28,21 @@ def text_of(link: Path) -> str:
         return os.readlink(link)
     except FileNotFoundError:
         return ""
+
+
+def leads_to(link: Path, digest: Digest) -> bool:
+    """Whether *link* is a link to *digest*."""
+    return text_of(link).endswith(f"/{digest.hex}")
+
+
+def is_gone(path: Path) -> bool:
+    """Whether there is nothing of that name, not even a link to nothing."""
+    return not os.path.lexists(path)
+
+
+def names_in(directory: Path) -> list[str]:
+    """The names in a directory, sorted; none if it does not exist."""
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
