@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from rossfs.oci.digest import Digest
+from rossfs.oci.platform import Platform
 from rossfs.store.contents import Contents
 from rossfs.store.references import References
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
-from rossfs.tree.numbers import Numbers
+from rossfs.tree.images import Images
+from rossfs.tree.numbers import Fixed, Numbers
+from rossfs.tree.tags import Names, TagsDirectory
 from rossfs.tree.uploads import Uploads
-from tests.builders import RossStore, ross_store
+from tests.builders import RossStore, image, ross_store
 
 
 @pytest.fixture
@@ -51,3 +55,24 @@ def files(contents: Contents, numbers: Numbers) -> ContentFiles:
 @pytest.fixture
 def uploads(opened: Store) -> Uploads:
     return Uploads(opened)
+
+
+@pytest.fixture
+def top(uploads: Uploads, numbers: Numbers) -> TagsDirectory:
+    """tags/ of the store that `ross` writes."""
+    return TagsDirectory(Fixed.TAGS, Names(uploads, numbers, writable=True))
+
+
+@pytest.fixture
+def digest(ross: RossStore) -> Digest:
+    return image(ross, "one", tag="library/app:latest").manifest
+
+
+@pytest.fixture
+def other(ross: RossStore) -> Digest:
+    return image(ross, "other").manifest
+
+
+@pytest.fixture
+def images(opened: Store, files: ContentFiles, numbers: Numbers) -> Images:
+    return Images(opened, files, numbers, Platform.parse("linux/amd64"))
