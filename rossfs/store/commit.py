@@ -27,7 +27,7 @@ from rossfs.oci.quotation import quote
 from rossfs.oci.recognise import parse_as
 from rossfs.store import arrivals, uploads
 from rossfs.store.contents import Contents
-from rossfs.store.filing import Stored, require_document
+from rossfs.store.filing import Stored, link_index, require_document
 from rossfs.store.incoming import Incoming
 from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area
@@ -107,10 +107,13 @@ def _recover(contents: Contents, incoming: Incoming, promise: Promise) -> None:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL):
             raise
         with contents.access.writing():
-            if contents.settle(record.stored.digest) is None:
+            found = contents.settle(record.stored.digest)
+            if found is None:
                 promise.withdraw()
-            else:
-                _name(contents, incoming, promise)
+                return
+            if found.area is Area.INDEXES:
+                link_index(contents, found.digest, Area.MANIFESTS, Area.INDEXES)
+            _name(contents, incoming, promise)
         return
     try:
         carry_out(contents, incoming, ingest, promise)

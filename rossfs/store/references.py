@@ -84,7 +84,9 @@ class References:
             holder = self.holder_of(digest)
             if holder is not None:
                 raise Referenced(f"cannot remove {digest}: {holder} needs it")
-            removed = [self._contents.remove(area, digest) for area in Area]
+            # An index goes from indexes/ first: in manifests/ alone it still is one.
+            order = (Area.INDEXES, Area.MANIFESTS, Area.BLOBS)
+            removed = [self._contents.remove(area, digest) for area in order]
         return any(freed is not None for freed in removed)
 
     def _is_stored(self, digest: Digest) -> bool:

@@ -162,6 +162,5 @@ class _Cures:
         return True
 
     def _tidy(self) -> None:
-        with self._access.sweeping():
-            durable.remove_together(uploads.leftovers(self._paths), "scratch")
+        uploads.tidy(self._access)
         self._store.pins.tidy()

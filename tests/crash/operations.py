@@ -1,0 +1,447 @@
+"""The operations that die at every step: how a store looks before, and what is done to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from rossfs.errors import Conflict, NotFound
+from rossfs.store import commit
+from rossfs.store.ingest import Ingest
+from rossfs.store.paths import Area
+from rossfs.store.store import Store
+from tests.builders import (
+    DOCKER_LIST,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+    OCTET_STREAM,
+    digest_of,
+    image,
+    image_parts,
+    index,
+    ross_store,
+)
+
+OLD_NS = 1_699_564_800 * 10**9
+
+APP = image_parts("app")
+OTHER = image_parts("other")
+LOOSE = b"loose bytes\n" * 100
+NEW = b"new bytes\n" * 1000
+LIST = index([(APP.manifest, "linux/amd64")])
+OF_OTHER = index([(OTHER.manifest, "linux/amd64")])
+LIST_OF_ROSS = index([(APP.manifest, "linux/amd64")], docker=True)
+RECORD = "commit record: renamed"
+
+
+class Operation(NamedTuple):
+    """One operation.  `before` makes the store, `run` changes it."""
+
+    run: Callable[[str], None]
+    before: Callable[[str], None]
+    through: frozenset[str]
+    """Steps that it must come through."""
+    in_one: bool = True
+    """It happens wholly or not at all; otherwise step by step, each thing wholly."""
+    promised: str = ""
+    """Once this step is done, it happened: the next opening sees to that."""
+    repairs: bool = False
+    """There is damage before it."""
+    changes: bool = True
+    """Something can be seen afterwards that was not there, or the other way round."""
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(
+    before: Callable[[str], None],
+    *through: str,
+    in_one: bool = True,
+    promised: str = "",
+    repairs: bool = False,
+    changes: bool = True,
+) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
+    """Enter a function among the operations, under its own name."""
+
+    def enter(run: Callable[[str], None]) -> Callable[[str], None]:
+        OPERATIONS[run.__name__] = Operation(
+            run, before, frozenset(through), in_one, promised, repairs, changes
+        )
+        return run
+
+    return enter
+
+
+# Stores
+
+
+def nothing(root: str) -> None:
+    """No store at all."""
+
+
+def some(root: str) -> None:
+    """A store of rossfs with a tagged image, an index, a loose blob and a pin."""
+    with Store.create(root) as store:
+        image(store, "app", tag="library/app:v1")
+        digest, _ = store.put_index(LIST, OCI_INDEX)
+        store.set_tag("library/all", "v1", digest)
+        store.put_blob(OCTET_STREAM, LOOSE)
+        with store.access.writing():
+            store.incoming.link(b"kept", digest_of(APP.layers[0]))
+
+
+def of_ross(root: str) -> None:
+    """The same as Ross writes it."""
+    Path(root).mkdir()
+    ross = ross_store(root)
+    image(ross, "app", tag="library/app:v1")
+    ross.put_blob(OCTET_STREAM, LOOSE)
+    ross.set_tag("library/all", "v1", ross.put_manifest(LIST_OF_ROSS, DOCKER_LIST))
+
+
+def of_ross_with_index(root: str) -> None:
+    """Ross put an index into indexes/, where its own tags do not find it."""
+    of_ross(root)
+    ross_store(root).put_index(index([(APP.manifest, "linux/arm64")]))
+
+
+def without_meta(root: str) -> None:
+    """Ross died before it wrote the .meta of a blob."""
+    of_ross(root)
+    ross_store(root).put_blob(OCTET_STREAM, NEW, meta=False)
+
+
+def with_blobs(root: str) -> None:
+    """The blobs of an image whose manifest is still to come."""
+    some(root)
+    with Store.open(root) as store:
+        for media_type, data in OTHER.blobs():
+            store.put_blob(media_type, data)
+
+
+def with_garbage(root: str) -> None:
+    """An untagged image, an untagged index, and .meta files alone."""
+    some(root)
+    with Store.open(root) as store:
+        image(store, "other")
+        store.put_index(OF_OTHER, OCI_INDEX)
+        alone = store.paths.meta(Area.BLOBS, digest_of(b"gone"))
+    Path(alone).write_bytes(b"{}")
+
+
+def with_two(root: str) -> None:
+    """Two tagged images."""
+    some(root)
+    with Store.open(root) as store:
+        image(store, "other", tag="library/other:v1")
+
+
+def with_empty_repository(root: str) -> None:
+    """A repository without tags."""
+    some(root)
+    with Store.open(root) as store:
+        store.tags.make_repository("library/empty")
+
+
+def with_directory(root: str) -> None:
+    """A pin in a directory of incoming/."""
+    some(root)
+    with Store.open(root) as store, store.access.writing():
+        store.incoming.link(b"down/below/name", digest_of(APP.layers[1]))
+
+
+def promised_blob(root: str) -> None:
+    """A process accepted a blob and died."""
+    some(root)
+    _accept_and_die(root, NEW)
+
+
+def promised_index(root: str) -> None:
+    """A process accepted an index and died."""
+    some(root)
+    _accept_and_die(root, OF_OTHER)
+
+
+def damaged(root: str) -> None:
+    """Everything that a repair can mend, and what it moves aside."""
+    Path(root).mkdir()
+    ross = ross_store(root)
+    app = image(ross, "app", tag="library/app:v1")
+    other = image(ross, "other", tag="library/other:v1")
+    path = ross.path(other.layers[0])
+    path.write_bytes(b"not the layer")
+    os.utime(path, ns=(OLD_NS, OLD_NS))
+    ross.meta_path(app.config).write_bytes(b"{")
+    ross.meta_path(app.layers[0]).unlink()
+    ross.put_index(LIST)
+    (ross.root / "tags/library/app/bad").write_bytes(b"{}")
+    ross.meta_path(digest_of(b"gone")).write_bytes(b"{}")
+    (ross.root / "incoming/.tmp").mkdir(parents=True)
+    (ross.root / "incoming/.tmp/0123").write_bytes(b"unfinished")
+
+
+def _accept_and_die(root: str, data: bytes) -> None:
+    child = os.fork()
+    if not child:
+        store = Store.open(root)
+        with Ingest.create(store.contents) as ingest:
+            ingest.append(data)
+            commit.accept(store.contents, store.incoming, ingest, b"name", ingest.finish())
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+# Making a store, and the first change of one that Ross made
+
+
+@operation(nothing, "store: made", "format: renamed", changes=False)
+def create_a_store(root: str) -> None:
+    Store.create(root).close()
+
+
+@operation(of_ross, "format: renamed", "blob: renamed")
+def change_a_store_of_ross(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_blob(OCTET_STREAM, NEW)
+
+
+# Content
+
+_BLOB = ("ingest: synced", "blob: renamed", "blob: directory synced", "blob meta: renamed")
+
+
+@operation(some, *_BLOB)
+def put_a_blob(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_blob(OCI_LAYER_GZIP, NEW)
+
+
+@operation(some, "blob: made", "blob: renamed")
+def put_a_blob_by_another_algorithm(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_blob(OCTET_STREAM, NEW, digest_of(NEW, "sha512"))
+
+
+@operation(of_ross, "blob: renamed", changes=False)
+def put_a_blob_over_that_of_ross(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_blob(OCTET_STREAM, LOOSE)
+
+
+@operation(with_blobs, "manifest: renamed", "manifest meta: renamed")
+def put_a_manifest(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_manifest(OTHER.manifest, OCI_MANIFEST)
+
+
+@operation(some, "index: renamed", "index meta: renamed", "index link: linked")
+def put_an_index(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_index(OF_OTHER, OCI_INDEX)
+
+
+@operation(of_ross, "index: renamed", "index link: linked", changes=False)
+def put_an_index_over_the_list_of_ross(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_index(LIST_OF_ROSS, DOCKER_LIST)
+
+
+@operation(of_ross_with_index, "index: renamed", "index link: renamed", changes=False)
+def put_an_index_over_that_of_ross(root: str) -> None:
+    with Store.open(root) as store:
+        store.put_index(index([(APP.manifest, "linux/arm64")]), OCI_INDEX)
+
+
+@operation(some, "manifest: renamed", "tag: renamed", in_one=False)
+def put_and_tag_an_image(root: str) -> None:
+    with Store.open(root) as store, store.pins.hold(OTHER.digest):
+        image(store, "other", tag="library/other:v1")
+
+
+@operation(without_meta, "rebuilt meta: renamed", changes=False)
+def find_content_without_meta(root: str) -> None:
+    with Store.open(root) as store:
+        assert store.stat_blob(digest_of(NEW)) is not None
+
+
+@operation(of_ross, "access time: renamed", changes=False)
+def note_an_access(root: str) -> None:
+    with Store.open(root) as store:
+        content = store.contents.settle(digest_of(LOOSE))
+        assert content is not None
+        store.contents.note_access(content)
+
+
+@operation(some, "blob: removed", "blob meta: removed")
+def delete_a_blob(root: str) -> None:
+    with Store.open(root) as store:
+        store.delete_blob(digest_of(LOOSE))
+
+
+@operation(with_garbage, "manifest: removed", "manifest meta: removed")
+def delete_a_manifest(root: str) -> None:
+    with Store.open(root) as store:
+        store.delete_manifest(OTHER.digest)
+
+
+@operation(with_garbage, "index: removed", "index meta: removed")
+def delete_an_index(root: str) -> None:
+    with Store.open(root) as store:
+        store.delete_index(digest_of(OF_OTHER))
+
+
+@operation(some, "blob: removed")
+def remove_what_nothing_needs(root: str) -> None:
+    with Store.open(root) as store:
+        store.references.remove_unreferenced(digest_of(LOOSE))
+
+
+@operation(with_garbage, "index: removed")
+def remove_an_index_that_nothing_needs(root: str) -> None:
+    with Store.open(root) as store:
+        store.references.remove_unreferenced(digest_of(OF_OTHER))
+
+
+@operation(with_garbage, "manifest: removed", "blob: removed", "meta: removed", in_one=False)
+def collect_garbage(root: str) -> None:
+    with Store.open(root) as store:
+        store.garbage_collect()
+
+
+# Tags
+
+
+@operation(some, "tag: made", "tag: renamed", in_one=False)
+def set_a_new_tag(root: str) -> None:
+    with Store.open(root) as store:
+        store.set_tag("some/where/new", "v1", APP.digest)
+
+
+@operation(with_two, "tag: renamed")
+def set_a_tag_over_another(root: str) -> None:
+    with Store.open(root) as store:
+        store.set_tag("library/app", "v1", OTHER.digest)
+
+
+@operation(some, "tag: removed")
+def delete_a_tag(root: str) -> None:
+    with Store.open(root) as store:
+        store.delete_tag("library/all", "v1")
+
+
+@operation(with_two, "tag: renamed")
+def rename_a_tag_over_another(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(NotFound):
+        store.tags.rename(("library/other", "v1"), ("library/app", "v1"))
+
+
+@operation(some, "repository: made", "tag: renamed", in_one=False)
+def rename_a_tag_into_a_new_repository(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(NotFound):
+        store.tags.rename(("library/app", "v1"), ("some/where", "v2"))
+
+
+@operation(some, "repository: made", in_one=False)
+def make_a_repository(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(Conflict):
+        store.tags.make_repository("some/where/else")
+
+
+@operation(with_empty_repository, "repository: removed")
+def remove_a_repository(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(NotFound):
+        store.tags.remove_repository("library/empty")
+
+
+@operation(some, "repository: renamed", in_one=False)
+def rename_a_repository(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(NotFound):
+        store.tags.rename_repository("library/app", "some/app")
+
+
+# incoming/
+
+
+@operation(some, RECORD, "blob: renamed", "incoming link: renamed", promised=RECORD)
+def commit_a_file(root: str) -> None:
+    _commit(root, NEW)
+
+
+@operation(with_blobs, RECORD, "manifest: renamed", "incoming link: renamed", promised=RECORD)
+def commit_a_manifest(root: str) -> None:
+    _commit(root, OTHER.manifest)
+
+
+@operation(some, "incoming directory: made", RECORD, "incoming link: renamed", in_one=False)
+def commit_a_file_below_a_directory(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(FileExistsError):
+        store.incoming.make_directory(b"made")
+    _commit(root, NEW, b"made/name")
+
+
+@operation(promised_blob, "blob: renamed", "incoming link: renamed", "commit record: removed")
+def recover_a_blob(root: str) -> None:
+    Store.open(root).close()
+
+
+@operation(promised_index, "index link: linked", "incoming link: renamed")
+def recover_an_index(root: str) -> None:
+    Store.open(root).close()
+
+
+@operation(with_directory, "incoming link: renamed", "incoming link: removed", in_one=False)
+def move_a_pin(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(FileNotFoundError):
+        store.incoming.move(b"down/below/name", b"name")
+
+
+@operation(some, "incoming: removed")
+def remove_a_pin(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(FileNotFoundError):
+        store.incoming.remove(b"kept")
+
+
+@operation(some, "incoming file: renamed")
+def refuse_a_file(root: str) -> None:
+    with Store.open(root) as store, Ingest.create(store.contents) as ingest:
+        ingest.append(NEW)
+        store.incoming.leave(ingest.path, b"refused", "it is none")
+        ingest.detach()
+
+
+def _commit(root: str, data: bytes, name: bytes = b"name") -> None:
+    with Store.open(root) as store, Ingest.create(store.contents) as ingest:
+        ingest.append(data)
+        stored = ingest.finish()
+        promise = commit.accept(store.contents, store.incoming, ingest, name, stored)
+        commit.carry_out(store.contents, store.incoming, ingest, promise)
+
+
+# Holding and repairing
+
+
+@operation(some, "pins: made", "blob: renamed")
+def hold_and_put(root: str) -> None:
+    with Store.open(root) as store, store.pins.hold(digest_of(NEW)):
+        store.put_blob(OCTET_STREAM, NEW)
+
+
+@operation(
+    damaged,
+    "quarantine: made",
+    "quarantine: renamed",
+    "quarantine meta: renamed",
+    "rebuilt meta: renamed",
+    "index link: linked",
+    "lone meta: removed",
+    in_one=False,
+    repairs=True,
+)
+def repair(root: str) -> None:
+    with Store.open(root) as store:
+        assert list(store.fsck(repair=True))
