@@ -68,6 +68,7 @@ def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
 def _start_watchdog(config: pytest.Config) -> subprocess.Popen[bytes]:
     mark = os.environ[leftovers.VARIABLE]
     factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+    (factory.getbasetemp() / leftovers.MARK_FILE).write_text(mark)
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
         return subprocess.Popen(

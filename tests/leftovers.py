@@ -24,6 +24,9 @@ from rossfs.fs.mountinfo import Mount, mounts
 from rossfs.fs.mountpoint import Health, health
 
 VARIABLE = "ROSSFS_TEST_SESSION"
+MARK_FILE = "session"
+"""File in a session's directory with its mark; its mounts are its own business while it runs."""
+
 DEADLINE = 5.0
 """Seconds for a mount to answer before it counts as hanging."""
 
@@ -111,7 +114,17 @@ def sweep(*, everywhere: bool = False) -> None:
         say(f"ending processes of earlier sessions: {over}")
         kill(over)
     temporary = os.path.realpath(tempfile.gettempdir())
-    clear(below("" if everywhere else temporary))
+    found = below("" if everywhere else temporary)
+    clear([mount for mount in found if not _belongs_to_a_running_session(mount)])
+
+
+def _belongs_to_a_running_session(mount: Mount) -> bool:
+    directory = os.path.dirname(mount.path)
+    while directory != "/":
+        with contextlib.suppress(OSError), open(f"{directory}/{MARK_FILE}") as file:
+            return not is_over(file.read())
+        directory = os.path.dirname(directory)
+    return False
 
 
 def say(text: str) -> None:

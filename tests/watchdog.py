@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 from rossfs.fs import presence
 from rossfs.fs.mountinfo import Mount, mounts
@@ -86,7 +87,7 @@ class Watchdog:
 
     def _show(self) -> None:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            columns = "pid,ppid,stat,wchan:32,etimes,args"
+            columns = "pid,ppid,stat,wchan:32,etimes,args:160"
             subprocess.run(
                 ["ps", "-ewwo", columns, "--forest"], stdout=2, check=False, timeout=ENOUGH
             )
@@ -98,9 +99,16 @@ class Watchdog:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGUSR1)  # a server writes its stacks to its log
         time.sleep(1.0)
-        for log in glob.glob(f"{glob.escape(self._directory)}/**/*.log", recursive=True):
+        for log in self._logs():
             with contextlib.suppress(OSError), open(log, errors="replace") as file:
                 say(f"end of {log}:\n{file.read()[-8192:]}")
+
+    def _logs(self) -> Iterator[str]:
+        """The logs of the session's servers; looks into no mount."""
+        mounted = {mount.path for mount in mounts()}
+        for directory, names, files in os.walk(self._directory):
+            names[:] = [name for name in names if f"{directory}/{name}" not in mounted]
+            yield from (f"{directory}/{name}" for name in files if name.endswith(".log"))
 
     def _mounts(self) -> list[Mount]:
         """The session's mounts: below its directory, or served by one of its processes."""

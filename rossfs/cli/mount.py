@@ -43,8 +43,8 @@ Options behind -o, separated by commas:
 
 
 @click.command(epilog=OPTIONS_HELP)
-@click.argument("store", type=click.Path(path_type=str))
-@click.argument("mountpoint", type=click.Path(path_type=str))
+@click.argument("store")
+@click.argument("mountpoint")
 @click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Mount options; see below.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to stderr.")
 def command(store: str, mountpoint: str, options: tuple[str, ...], foreground: bool) -> None:

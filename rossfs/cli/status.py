@@ -15,7 +15,7 @@ _LOG_LINES = 10
 
 
 @click.command
-@click.argument("mountpoint", type=click.Path(path_type=str))
+@click.argument("mountpoint")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(mountpoint: str, as_json: bool) -> None:
     """Show the state of the mount on MOUNTPOINT: its store, its server, its counters.

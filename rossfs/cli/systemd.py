@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import click
@@ -12,7 +13,7 @@ _UNIT = """\
 [Unit]
 Description=Ross store {store} on {mountpoint}
 Documentation=man:rossfs(1)
-RequiresMountsFor={store_path}
+RequiresMountsFor={needed}
 After=local-fs.target
 
 [Service]
@@ -30,8 +31,8 @@ WantedBy=multi-user.target
 
 
 @click.command
-@click.argument("store", type=click.Path(path_type=str))
-@click.argument("mountpoint", type=click.Path(path_type=str))
+@click.argument("store")
+@click.argument("mountpoint")
 @click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Options of the mount.")
 def command(store: str, mountpoint: str, options: tuple[str, ...]) -> None:
     """Print a systemd service that mounts STORE on MOUNTPOINT."""
@@ -39,10 +40,10 @@ def command(store: str, mountpoint: str, options: tuple[str, ...]) -> None:
     joined = ",".join(options)
     click.echo(
         _UNIT.format(
-            name="rossfs-" + (os.path.basename(mountpoint) or "root"),
+            name="rossfs-" + re.sub(r"[^A-Za-z0-9_.-]", "-", os.path.basename(mountpoint)),
             store=_text(store),
             mountpoint=_text(mountpoint),
-            store_path=_word(store),
+            needed=f"{_word(store)} {_word(os.path.dirname(mountpoint))}",
             command=_word(_program()),
             options=f" -o {_word(joined)}" if joined else "",
             store_word=_word(store),

@@ -9,7 +9,7 @@ from rossfs.fs.unmount import unmount
 
 
 @click.command
-@click.argument("mountpoint", type=click.Path(path_type=str))
+@click.argument("mountpoint")
 @click.option(
     "-l", "--lazy", is_flag=True, help="Take the mount out of the tree now, even if it is in use."
 )

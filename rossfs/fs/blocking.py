@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-DEADLINE = 10.0
+DEADLINE = 5.0
 """Seconds after which a filesystem counts as hanging.  A disk that has to spin up needs less."""
 
 CONNECTIONS = "/sys/fs/fuse/connections"

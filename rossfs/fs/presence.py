@@ -25,8 +25,11 @@ from typing import NamedTuple
 
 from rossfs.fs import blocking
 
-ANSWER = 5.0
+ANSWER = 2.0
 """Seconds in which a living server answers; its thread has nothing else to do."""
+
+_AGAIN = 0.05
+"""Seconds until a name that another process has is tried again."""
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 
@@ -36,33 +39,57 @@ def _address(minor: int) -> bytes:
 
 
 class Presence:
-    """Says that this process serves the mount *minor*, until it is closed or the process ends."""
+    """Says that this process serves the mount *minor*, until `withdraw` or the end of the process.
+
+    The kernel gives a minor number away again as soon as its mount is gone, which may be before its
+    last server has ended: the name is waited for.
+    """
 
     def __init__(self, minor: int) -> None:
+        self._address = _address(minor)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        try:
-            self._listener.bind(_address(minor))
-            self._listener.listen(64)
-        except OSError:
-            self._listener.close()
-            raise
-        threading.Thread(target=self._answer, name="presence", daemon=True).start()
+        self._withdrawn, self._withdrawing = socket.socketpair()
+        threading.Thread(target=self._serve, name="presence", daemon=True).start()
 
-    def _answer(self) -> None:
-        """Answer each connection once, and keep it: its end is what the other side waits for."""
+    def withdraw(self) -> None:
+        """Answer nobody any more, because the mount is gone; who asked before still waits for the
+        end of the process."""
+        self._withdrawing.close()
+
+    def _serve(self) -> None:
         with selectors.DefaultSelector() as waiting:
+            waiting.register(self._withdrawn, selectors.EVENT_READ)
+            while not self._bound():
+                if waiting.select(_AGAIN):
+                    return
             waiting.register(self._listener, selectors.EVENT_READ)
-            while True:
-                for key, _ in waiting.select():
-                    with contextlib.suppress(OSError):
-                        if key.fileobj is self._listener:
-                            connection, _ = self._listener.accept()
-                            connection.setblocking(False)
-                            waiting.register(connection, selectors.EVENT_READ)
-                            connection.send(str(os.getpid()).encode())
-                        elif isinstance(key.fileobj, socket.socket):
-                            waiting.unregister(key.fileobj)
-                            key.fileobj.close()
+            self._answer(waiting)
+
+    def _bound(self) -> bool:
+        try:
+            self._listener.bind(self._address)
+        except OSError:
+            return False
+        self._listener.listen(64)
+        return True
+
+    def _answer(self, waiting: selectors.BaseSelector) -> None:
+        """Answer each connection once, and keep it: its end is what the other side waits for."""
+        while True:
+            for key, _ in waiting.select():
+                with contextlib.suppress(OSError):
+                    if key.fileobj is self._listener:
+                        connection, _ = self._listener.accept()
+                        connection.setblocking(False)
+                        waiting.register(connection, selectors.EVENT_READ)
+                        connection.send(str(os.getpid()).encode())
+                    elif key.fileobj is self._withdrawn:
+                        waiting.unregister(self._withdrawn)
+                        waiting.unregister(self._listener)
+                        self._listener.close()
+                    elif isinstance(key.fileobj, socket.socket):
+                        waiting.unregister(key.fileobj)
+                        key.fileobj.close()
 
 
 class Server:

@@ -170,10 +170,7 @@ class Session:
         else:
             self._minor = os.minor(status.st_dev)
             self._read_ahead()
-            try:
-                self._presence = Presence(self._minor)
-            except OSError as error:
-                log.info("nobody can ask whether this server lives: %s", error)
+            self._presence = Presence(self._minor)
             readiness.ready()
             if not self._options.foreground:
                 self._output.leave_terminal()
@@ -217,6 +214,8 @@ class Session:
         """After the last request: leave no dead mount behind."""
         with trio.CancelScope(shield=True):
             await self._detach()
+        if self._presence is not None:
+            self._presence.withdraw()
         # Not close(unmount=True): it unmounts whatever is on the mount point by now.
         pyfuse3.close(unmount=False)
 

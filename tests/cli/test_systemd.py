@@ -27,7 +27,7 @@ def test_the_unit_waits_for_readiness(capsys: pytest.CaptureFixture[str]) -> Non
         "/mnt/ross",
     ]
     assert keys["ExecStart"].startswith("/")
-    assert keys["RequiresMountsFor"] == "/var/lib/ross"
+    assert keys["RequiresMountsFor"] == "/var/lib/ross /mnt"
 
 
 def test_options_are_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
