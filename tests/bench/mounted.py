@@ -41,6 +41,7 @@ def serving(command: Sequence[str], mountpoint: str) -> Iterator[subprocess.Pope
                 raise RuntimeError(f"{' '.join(command)} did not mount")
             time.sleep(0.002)
         os.listdir(mountpoint)
+        _wait_for_read_ahead(mountpoint)
         yield server
     finally:
         subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, timeout=DEADLINE)
@@ -49,6 +50,17 @@ def serving(command: Sequence[str], mountpoint: str) -> Iterator[subprocess.Pope
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _wait_for_read_ahead(mountpoint: str, at_least: int = 1024) -> None:
+    """Both programs set the mount's read-ahead after they have mounted; give them a moment."""
+    minor = os.minor(os.stat(mountpoint).st_dev)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        with open(f"/sys/class/bdi/0:{minor}/read_ahead_kb") as file:
+            if int(file.read()) >= at_least:
+                return
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
