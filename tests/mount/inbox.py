@@ -54,6 +54,10 @@ class Inbox:
                 raise
             return ""
 
+    def blob(self, path: Path) -> Path:
+        """The blob that the link *path* names."""
+        return self.mounted.path / "blobs" / self.pin(path).partition("/blobs/")[2]
+
     def require(self, path: Path, data: bytes) -> None:
         """*path* must be a link to *data*, and the blob there, whole, in mount and store."""
         self.require_link(path, data)
