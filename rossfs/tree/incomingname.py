@@ -10,6 +10,7 @@ from rossfs.oci.digest import HEX_LENGTHS, STORED_ALGORITHMS, Digest, is_hex_nam
 from rossfs.oci.quotation import quote
 from rossfs.store import commit
 from rossfs.store.filing import Stored
+from rossfs.store.hashing import hash_file
 from rossfs.store.ingest import Ingest
 from rossfs.store.store import Store
 from rossfs.store.uploads import Promise
@@ -184,8 +185,12 @@ class Name(Place):
 
     def _told(self, ingest: Ingest) -> Stored:
         """Finish the ingest; an error names the file."""
+        digest = self.digest
+        if digest is None and ingest.algorithm != self.algorithm:
+            # It had a name of sha512 when it was opened.
+            digest, _ = hash_file(ingest.fileno(), self.algorithm)
         try:
-            return ingest.finish(self.digest)
+            return ingest.finish(digest)
         except (DigestMismatch, MissingContent) as error:
             where = quote(b"incoming/" + self.full, 300)
             raise type(error)(f"{where} is not committed: {error}") from None

@@ -9,6 +9,7 @@ import stat
 
 import pytest
 import trio
+import trio.testing
 
 from rossfs.errors import DigestMismatch, ReadOnlyStore
 from rossfs.store import uploads

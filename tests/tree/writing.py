@@ -9,8 +9,11 @@ from collections.abc import Awaitable
 from rossfs.errors import RossfsError
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
+from rossfs.tree.contentfile import ContentFile, ContentFiles
+from rossfs.tree.incoming import IncomingDirectory
 from rossfs.tree.incomingnames import IncomingNames
 from rossfs.tree.node import Directory, Node, Symlink
+from rossfs.tree.numbers import Numbers
 from rossfs.tree.staged import Staged
 from rossfs.tree.stagedhandle import StagedHandle
 from tests.suites.directory_suite import CALLER, find
@@ -93,3 +96,22 @@ def scratch(store: Store) -> list[str]:
         return os.listdir(store.paths.scratch)
     except FileNotFoundError:
         return []
+
+
+async def published(directory: IncomingDirectory, name: bytes, files: ContentFiles) -> ContentFile:
+    """The content that the link *name* leads to."""
+    node = files.glance(await pinned(directory, name))
+    assert node is not None
+    return node
+
+
+async def write_over(directory: IncomingDirectory, name: bytes, data: bytes) -> Staged:
+    """Open a committed name with O_TRUNC as the kernel does, and write it anew."""
+    files = ContentFiles(directory.inbox.store.contents, Numbers())
+    node = await published(directory, name, files)
+    staged = await directory.rewrite(name, node, os.O_WRONLY | os.O_TRUNC, CALLER)
+    assert isinstance(staged, Staged)
+    handle = await staged.open(os.O_WRONLY | os.O_TRUNC, CALLER)
+    await handle.write(0, data)
+    await close(handle)
+    return staged
