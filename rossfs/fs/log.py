@@ -8,6 +8,7 @@ the file, or to standard error.
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import logging
 import logging.handlers
@@ -44,6 +45,7 @@ class Log:
         ours = logging.getLogger("rossfs")
         ours.setLevel(logging.DEBUG if debug else logging.INFO)
         ours.addHandler(buffer)
+        logging.getLogger("pyfuse3").addFilter(_is_news)
         logging.getLogger().setLevel(self._level)
         if self._file is not None:
             faulthandler.register(signal.SIGUSR1, self._file)
@@ -76,9 +78,19 @@ class Log:
         faulthandler.unregister(signal.SIGUSR1)
         logging.getLogger().removeHandler(self._handler)
         logging.getLogger("rossfs").removeHandler(self._buffer)
+        logging.getLogger("pyfuse3").removeFilter(_is_news)
         self._handler.close()
         if self._file is not None:
             self._file.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for an answer that the kernel no longer wanted: the mount went while the request was
+    under way (ENOENT of fuse_dev_do_write in the kernel).  pyfuse3 calls that an error."""
+    return not (
+        str(record.msg).endswith("fuse_reply_* failed with %s")
+        and record.args == (os.strerror(errno.ENOENT),)
+    )
 
 
 def _terminal_formatter() -> logging.Formatter:

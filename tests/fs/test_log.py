@@ -89,3 +89,11 @@ def test_a_server_that_left_the_terminal_writes_nothing_there() -> None:
     )
     assert "our warning" in errors
     assert "hidden" not in errors
+
+
+def test_an_answer_that_nobody_wanted_is_no_news() -> None:
+    failed = "other.error('fuse_release(): fuse_reply_* failed with %s', os.strerror({}))"
+    _, errors = run("path=None, debug=False, journal=False", failed.format(2))
+    assert "fuse_reply" not in errors
+    _, errors = run("path=None, debug=False, journal=False", failed.format(22))
+    assert "fuse_reply_* failed with Invalid argument" in errors
