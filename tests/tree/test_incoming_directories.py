@@ -23,7 +23,7 @@ from tests.tree.writing import close, create, error_of, pinned, scratch, waiting
 
 DATA = b"bytes of a file\n" * 300
 OTHER = b"other bytes"
-NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
+NOREPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.tree.writing import close, content, create, error_of, pinned, scratch
 
 DATA = b"bytes of a file\n" * 300
 OTHER = b"other bytes"
-NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
+NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4  # flags of renameat2(2)
 
 
 @pytest.fixture

@@ -11,15 +11,14 @@ import trio
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFile, ContentFiles
 from rossfs.tree.incoming import IncomingDirectory, incoming_directory
-from rossfs.tree.node import Directory, Published, Symlink
+from rossfs.tree.node import Published, Symlink
 from rossfs.tree.numbers import Numbers
 from rossfs.tree.staged import Staged
 from rossfs.tree.uploads import Uploads
 from tests.builders import digest_of
-from tests.suites.directory_suite import CALLER, find, listed
+from tests.suites.directory_suite import CALLER, find
 from tests.tree.writing import (
     close,
-    error_of,
     pinned,
     published,
     scratch,
@@ -35,21 +34,6 @@ OTHER = b"other bytes"
 @pytest.fixture
 async def directory(store: Store, numbers: Numbers) -> IncomingDirectory:
     return incoming_directory(store, Uploads(store), numbers)
-
-
-@pytest.fixture
-async def again(store: Store, numbers: Numbers) -> IncomingDirectory:
-    """incoming/ of another mount of the same store."""
-    return incoming_directory(store, Uploads(store), numbers)
-
-
-async def names(directory: Directory) -> set[bytes]:
-    return {entry.name for entry in await listed(directory)}
-
-
-async def errno_of(change: object) -> int | None:
-    error = await error_of(change)  # type: ignore[arg-type]
-    return getattr(error, "errno", None)
 
 
 # Writing to a committed name

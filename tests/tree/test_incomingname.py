@@ -46,11 +46,6 @@ async def names(directory: Directory) -> set[bytes]:
     return {entry.name for entry in await listed(directory)}
 
 
-async def errno_of(change: object) -> int | None:
-    error = await error_of(change)  # type: ignore[arg-type]
-    return getattr(error, "errno", None)
-
-
 # Names that are digests
 
 

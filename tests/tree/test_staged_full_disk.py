@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 import textwrap
@@ -34,7 +33,6 @@ from tests.tree.writing import (
 )
 
 DATA = b"bytes of a file\n" * 300
-BIG = random.Random(5).randbytes(6 << 20)
 
 
 @pytest.fixture
