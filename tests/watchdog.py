@@ -87,10 +87,12 @@ class Watchdog:
 
     def _show(self) -> None:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            columns = "pid,ppid,stat,wchan:32,etimes,args:160"
-            subprocess.run(
-                ["ps", "-ewwo", columns, "--forest"], stdout=2, check=False, timeout=ENOUGH
-            )
+            columns = "pid,ppid,stat,wchan:32,etimes,args"
+            # All processes but the kernel's own.
+            command = ["ps", "-N", "-p", "2", "--ppid", "2", "-wwo", columns, "--forest"]
+            shown = subprocess.run(command, capture_output=True, check=False, timeout=ENOUGH)
+            for line in shown.stdout.decode("utf-8", "replace").splitlines():
+                say(line[:200])
         for pid in [self._pid, *leftovers.processes(self._mark)]:
             for stack in glob.glob(f"/proc/{pid}/task/*/stack"):
                 with contextlib.suppress(OSError), open(stack) as file:
