@@ -87,19 +87,20 @@ def _records(paths: Paths, recheck: Recheck) -> Iterator[Fault]:
             yield _fault(paths, Kind.RECORD, path, text)
 
 
-def _leftovers(paths: Paths, recheck: Recheck) -> Iterator[Fault]:
+def _leftovers(paths: Paths, recheck: Recheck) -> list[Fault]:
+    """All at once, for a repair that tidies up removes them all at once."""
     promised = {os.fsdecode(record.data) for record in uploads.records(paths)}
-    for path in _files(paths.scratch):
-        below = path.removeprefix(f"{paths.incoming}/")
-        if path.endswith(SUFFIX) or below in promised:
-            continue
-        if _is_left(path, recheck):
-            text = "is a temporary file of a process that is dead"
-            yield _fault(paths, Kind.LEFTOVER, path, text)._replace(cure=Cure.TIDY)
-    for path in _files(paths.pins):
-        if _is_left(path, recheck):
-            text = "holds content for a process that is dead"
-            yield _fault(paths, Kind.LEFTOVER, path, text)._replace(cure=Cure.TIDY)
+    found = []
+    for directory, text in (
+        (paths.scratch, "is a temporary file of a process that is dead"),
+        (paths.pins, "holds content for a process that is dead"),
+    ):
+        for path in _files(directory):
+            below = path.removeprefix(f"{paths.incoming}/")
+            if path.endswith(SUFFIX) or below in promised or not _is_left(path, recheck):
+                continue
+            found.append(_fault(paths, Kind.LEFTOVER, path, text)._replace(cure=Cure.TIDY))
+    return found
 
 
 def _is_left(path: str, recheck: Recheck) -> bool:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from rossfs.errors import Conflict, NotFound
 from rossfs.store import commit
 from rossfs.store.ingest import Ingest
-from rossfs.store.paths import Area
 from rossfs.store.store import Store
 from tests.builders import (
     DOCKER_LIST,
@@ -21,20 +18,30 @@ from tests.builders import (
     OCTET_STREAM,
     digest_of,
     image,
-    image_parts,
     index,
-    ross_store,
+)
+from tests.crash.stores import (
+    APP,
+    LIST_OF_ROSS,
+    LOOSE,
+    NEW,
+    OF_OTHER,
+    OTHER,
+    damaged,
+    nothing,
+    of_ross,
+    of_ross_with_index,
+    promised_blob,
+    promised_index,
+    some,
+    with_blobs,
+    with_directory,
+    with_empty_repository,
+    with_garbage,
+    with_two,
+    without_meta,
 )
 
-OLD_NS = 1_699_564_800 * 10**9
-
-APP = image_parts("app")
-OTHER = image_parts("other")
-LOOSE = b"loose bytes\n" * 100
-NEW = b"new bytes\n" * 1000
-LIST = index([(APP.manifest, "linux/amd64")])
-OF_OTHER = index([(OTHER.manifest, "linux/amd64")])
-LIST_OF_ROSS = index([(APP.manifest, "linux/amd64")], docker=True)
 RECORD = "commit record: renamed"
 
 
@@ -75,125 +82,6 @@ def operation(
         return run
 
     return enter
-
-
-# Stores
-
-
-def nothing(root: str) -> None:
-    """No store at all."""
-
-
-def some(root: str) -> None:
-    """A store of rossfs with a tagged image, an index, a loose blob and a pin."""
-    with Store.create(root) as store:
-        image(store, "app", tag="library/app:v1")
-        digest, _ = store.put_index(LIST, OCI_INDEX)
-        store.set_tag("library/all", "v1", digest)
-        store.put_blob(OCTET_STREAM, LOOSE)
-        with store.access.writing():
-            store.incoming.link(b"kept", digest_of(APP.layers[0]))
-
-
-def of_ross(root: str) -> None:
-    """The same as Ross writes it."""
-    Path(root).mkdir()
-    ross = ross_store(root)
-    image(ross, "app", tag="library/app:v1")
-    ross.put_blob(OCTET_STREAM, LOOSE)
-    ross.set_tag("library/all", "v1", ross.put_manifest(LIST_OF_ROSS, DOCKER_LIST))
-
-
-def of_ross_with_index(root: str) -> None:
-    """Ross put an index into indexes/, where its own tags do not find it."""
-    of_ross(root)
-    ross_store(root).put_index(index([(APP.manifest, "linux/arm64")]))
-
-
-def without_meta(root: str) -> None:
-    """Ross died before it wrote the .meta of a blob."""
-    of_ross(root)
-    ross_store(root).put_blob(OCTET_STREAM, NEW, meta=False)
-
-
-def with_blobs(root: str) -> None:
-    """The blobs of an image whose manifest is still to come."""
-    some(root)
-    with Store.open(root) as store:
-        for media_type, data in OTHER.blobs():
-            store.put_blob(media_type, data)
-
-
-def with_garbage(root: str) -> None:
-    """An untagged image, an untagged index, and .meta files alone."""
-    some(root)
-    with Store.open(root) as store:
-        image(store, "other")
-        store.put_index(OF_OTHER, OCI_INDEX)
-        alone = store.paths.meta(Area.BLOBS, digest_of(b"gone"))
-    Path(alone).write_bytes(b"{}")
-
-
-def with_two(root: str) -> None:
-    """Two tagged images."""
-    some(root)
-    with Store.open(root) as store:
-        image(store, "other", tag="library/other:v1")
-
-
-def with_empty_repository(root: str) -> None:
-    """A repository without tags."""
-    some(root)
-    with Store.open(root) as store:
-        store.tags.make_repository("library/empty")
-
-
-def with_directory(root: str) -> None:
-    """A pin in a directory of incoming/."""
-    some(root)
-    with Store.open(root) as store, store.access.writing():
-        store.incoming.link(b"down/below/name", digest_of(APP.layers[1]))
-
-
-def promised_blob(root: str) -> None:
-    """A process accepted a blob and died."""
-    some(root)
-    _accept_and_die(root, NEW)
-
-
-def promised_index(root: str) -> None:
-    """A process accepted an index and died."""
-    some(root)
-    _accept_and_die(root, OF_OTHER)
-
-
-def damaged(root: str) -> None:
-    """Everything that a repair can mend, and what it moves aside."""
-    Path(root).mkdir()
-    ross = ross_store(root)
-    app = image(ross, "app", tag="library/app:v1")
-    other = image(ross, "other", tag="library/other:v1")
-    path = ross.path(other.layers[0])
-    path.write_bytes(b"not the layer")
-    os.utime(path, ns=(OLD_NS, OLD_NS))
-    ross.meta_path(app.config).write_bytes(b"{")
-    ross.meta_path(app.layers[0]).unlink()
-    ross.put_index(LIST)
-    (ross.root / "tags/library/app/bad").write_bytes(b"{}")
-    ross.meta_path(digest_of(b"gone")).write_bytes(b"{}")
-    (ross.root / "incoming/.tmp").mkdir(parents=True)
-    (ross.root / "incoming/.tmp/0123").write_bytes(b"unfinished")
-
-
-def _accept_and_die(root: str, data: bytes) -> None:
-    child = os.fork()
-    if not child:
-        store = Store.open(root)
-        with Ingest.create(store.contents) as ingest:
-            ingest.append(data)
-            commit.accept(store.contents, store.incoming, ingest, b"name", ingest.finish())
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 # Making a store, and the first change of one that Ross made
