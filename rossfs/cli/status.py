@@ -29,7 +29,7 @@ def command(mountpoint: str, as_json: bool) -> None:
         "mountpoint": path,
         "store": mount.source,
         "state": state.value,
-        "options": mount.options.split(","),
+        "options": list(dict.fromkeys(mount.options.split(","))),
     }
     if state is Health.ANSWERS:
         status |= _told(path)

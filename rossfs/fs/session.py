@@ -32,6 +32,7 @@ from rossfs.fs.daemon import leave_standard_error
 from rossfs.fs.filesystem import FilesystemOptions, open_filesystem
 from rossfs.fs.log import Log
 from rossfs.fs.mountinfo import mounts_on
+from rossfs.fs.operations import Operations
 from rossfs.fs.options import MountOptions, for_libfuse
 from rossfs.fs.presence import Presence
 from rossfs.fs.readiness import Readiness
@@ -72,6 +73,7 @@ class Session:
         self._minor: int | None = None
         self._presence: Presence | None = None
         self._began = time.time()
+        self._operations: Operations | None = None
         self._failure: BaseException | None = None
 
     async def serve(self, readiness: Readiness) -> None:
@@ -81,6 +83,7 @@ class Session:
             root = build_root(store, self._view(options))
             kernel = _filesystem_options(options)
             async with open_filesystem(root, kernel, store.paths.root) as operations:
+                self._operations = operations
                 # Before mounting: a signal that came between would leave a dead mount.
                 with trio.open_signal_receiver(*_SIGNALS) as signals:
                     self._mount(operations, options)
@@ -113,9 +116,10 @@ class Session:
             "pid": os.getpid(),
             "mounted_at": int(self._began),
             "uptime": int(time.time() - self._began),
+            **(self._operations.stats() if self._operations else {}),
         }
 
-    def _mount(self, operations: pyfuse3.Operations, options: MountOptions) -> None:
+    def _mount(self, operations: Operations, options: MountOptions) -> None:
         with standard_error() as captured:
             try:
                 pyfuse3.init(
