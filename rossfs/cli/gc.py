@@ -31,6 +31,12 @@ Examples:
     metavar="DURATION",
     help="Leave alone what came more recently: 90s, 15m, 1h, 2d.",
 )
+@click.option(
+    "--pin-age",
+    type=duration,
+    metavar="DURATION",
+    help="How long names in incoming/ protect their blobs.  [default: as the last mount said, 1d]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Do not list the digests.")
 @click.option("--bytes", "exact", is_flag=True, help="Print the size as a number of bytes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -40,6 +46,7 @@ def command(
     dry_run: bool,
     delete_untagged: bool,
     grace: float,
+    pin_age: float | None,
     quiet: bool,
     exact: bool,
     as_json: bool,
@@ -49,7 +56,7 @@ def command(
     May run beside mounts and writers.  Prints the digest of each content that is removed.
     """
     with Store.open(settings.store) as store:
-        done = store.garbage_collect(dry_run, delete_untagged, grace)
+        done = store.garbage_collect(dry_run, delete_untagged, grace, pin_age)
     if as_json:
         print_json(
             {

@@ -33,7 +33,7 @@ Options behind -o, separated by commas:
   uid=, gid=            owner of everything (default: who mounts)
   umask=OCTAL           permissions that nobody gets
   platform=OS/ARCH      whose image an index shows (default: this machine's)
-  pin_age=DURATION      how long a name in incoming/ protects its blob (default: 1d)
+  pin_age=DURATION      how long names in incoming/ protect their blobs, kept (default: 1d)
   readahead=KIB         how far the kernel reads ahead, root only (default: 1024)
   dev, suid             devices and setuid bits count (default: nodev,nosuid)
   log=FILE              write the log there; SIGUSR1 adds the stacks of all threads

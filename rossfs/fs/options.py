@@ -36,8 +36,8 @@ class MountOptions(NamedTuple):
     readahead: int = READAHEAD
     """KiB that the kernel reads ahead."""
     platform: Platform | None = None
-    pin_age: float = DAY
-    """Seconds for which a symlink in incoming/ protects what it names."""
+    pin_age: float | None = None
+    """Seconds for which a symlink in incoming/ protects what it names, from now on."""
     foreground: bool = False
     debug: bool = False
     log: str | None = None

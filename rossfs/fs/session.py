@@ -37,6 +37,8 @@ from rossfs.fs.options import MountOptions, for_libfuse
 from rossfs.fs.presence import Presence
 from rossfs.fs.readiness import Readiness
 from rossfs.oci.platform import Platform
+from rossfs.store import settings
+from rossfs.store.settings import Settings
 from rossfs.store.store import Store
 from rossfs.tree.root import build_root
 from rossfs.tree.state import LogBuffer
@@ -80,6 +82,8 @@ class Session:
         """Mount, serve until the end, and unmount.  Errors of the store, or MountFailed."""
         with Store.open(self._store, read_only=self._options.read_only) as store:
             options = self._options._replace(read_only=not store.writable)
+            if options.pin_age is not None and store.writable:
+                settings.write(store.access, Settings(pin_age=options.pin_age))
             root = build_root(store, self._view(options))
             kernel = _filesystem_options(options)
             async with open_filesystem(root, kernel, store.paths.root) as operations:
@@ -95,13 +99,8 @@ class Session:
             raise self._failure
 
     def _view(self, options: MountOptions) -> View:
-        owner = _filesystem_options(options)
         return View(
             platform=options.platform or Platform.host(),
-            pin_age=options.pin_age,
-            uid=owner.uid,
-            gid=owner.gid,
-            umask=owner.umask,
             log=self._buffer,
             stats=self._stats,
             read_only=options.read_only,

@@ -11,6 +11,7 @@ On disk (`paths.py` has every place)::
     incoming/                pins (symlinks), waiting files; .tmp/ for what is being written
     pins/                    digests that running processes hold, one locked file each
     quarantine/              damaged content that a repair moved aside
+    settings                 msgpack: what was chosen for the store
     lock                     flock: shared to write, exclusive to sweep
 
 The first four are Ross's own and written as Ross writes them; Ross ignores the others.

@@ -21,10 +21,10 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rossfs.oci.digest import Digest, is_hex_name
-from rossfs.store import arrivals, documents, durable, uploads
+from rossfs.store import arrivals, documents, durable, settings, uploads
 from rossfs.store.arrivals import Arrivals
 from rossfs.store.digestset import DigestList, DigestSet
 from rossfs.store.mark import Marker, referrers_first
@@ -32,9 +32,6 @@ from rossfs.store.paths import ALGORITHMS, META, Area
 
 if TYPE_CHECKING:
     from rossfs.store.store import Store
-
-PIN_AGE: Final = 86400.0
-"""Seconds for which a pin of incoming/ keeps its content."""
 
 _BATCH = 0.1
 """Seconds of removing for which writers wait."""
@@ -61,17 +58,20 @@ def collect(
     dry_run: bool = False,
     delete_untagged: bool = True,
     grace: float = 0.0,
-    pin_age: float = PIN_AGE,
+    pin_age: float | None = None,
 ) -> Collected:
     """Remove what no tag, hold, pin or unfinished commit needs; return what was removed.
 
     *dry_run* only tells, also in a store that is open for reading.  Without *delete_untagged*
     manifests and indexes stay, tagged or not, and what they need.  What was committed less than
-    *grace* seconds ago stays.  Pins of incoming/ count until they are *pin_age* seconds old.
+    *grace* seconds ago stays.  Pins of incoming/ count until they are *pin_age* seconds old, or as
+    old as the settings of the store say.
 
     Damaged if a tag or manifest that stays cannot be read: nothing is removed while it is unknown
     what that needs.
     """
+    if pin_age is None:
+        pin_age = settings.read(store.access.paths).pin_age
     collection = _Collection(store, delete_untagged=delete_untagged, grace=grace, pin_age=pin_age)
     if dry_run:
         collection.mark()

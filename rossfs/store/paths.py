@@ -45,6 +45,7 @@ class Paths:
         "quarantine",
         "root",
         "scratch",
+        "settings",
         "tags",
     )
 
@@ -52,6 +53,7 @@ class Paths:
         self.root = os.path.abspath(root)
         self.format = f"{self.root}/format"
         self.lock = f"{self.root}/lock"
+        self.settings = f"{self.root}/settings"
         self.tags = f"{self.root}/tags"
         self.incoming = f"{self.root}/incoming"
         # In the store's own filesystem, so that a rename out of it is atomic; in a directory that

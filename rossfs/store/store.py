@@ -239,14 +239,25 @@ class Store:
     # The whole store
 
     def garbage_collect(
-        self, dry_run: bool = False, delete_untagged: bool = True, grace: float = 0.0
+        self,
+        dry_run: bool = False,
+        delete_untagged: bool = True,
+        grace: float = 0.0,
+        pin_age: float | None = None,
     ) -> Collected:
         """Remove what no tag, pin or unfinished commit needs; return what was removed.
 
         *grace*: seconds; what was committed more recently stays.  *dry_run* only tells.  Without
-        *delete_untagged*, manifests that no tag names stay, and what they need.
+        *delete_untagged*, manifests that no tag names stay, and what they need.  *pin_age*: seconds
+        for which a pin of incoming/ counts; None: as the settings of the store say.
         """
-        return gc.collect(self, dry_run=dry_run, delete_untagged=delete_untagged, grace=grace)
+        return gc.collect(
+            self,
+            dry_run=dry_run,
+            delete_untagged=delete_untagged,
+            grace=grace,
+            pin_age=pin_age,
+        )
 
     def get_store_info(self) -> StoreInfo:
         """Count bytes, blobs, manifests and tags."""

@@ -15,16 +15,6 @@ class View(NamedTuple):
     platform: Platform
     """Whose manifest an index directory shows (option platform=)."""
 
-    pin_age: float
-    """Seconds for which a symlink in incoming/ protects what it names (option pin_age=)."""
-
-    uid: int
-    """Owner of what can be written here (option uid=)."""
-
-    gid: int
-    umask: int
-    """Permissions that new files do not get (option umask=)."""
-
     log: LogBuffer
     """What .ross/log shows."""
 

@@ -77,10 +77,6 @@ def run(report: Report, directory: str) -> None:
         ]
         view = View(
             platform=Platform.host(),
-            pin_age=86400.0,
-            uid=0,
-            gid=0,
-            umask=0o022,
             log=LogBuffer(),
             stats=dict,
             read_only=False,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rossfs.errors import Damaged, ReadOnlyStore
-from rossfs.store import gc
+from rossfs.store import settings
 from rossfs.store.gc import Collected
+from rossfs.store.settings import Settings
 from rossfs.store.store import Store
 from tests.builders import (
     DOCKER_LIST,
@@ -275,10 +276,24 @@ def test_a_pin_in_incoming_counts_until_it_is_a_day_old(ross: RossStore, opened:
     link = directory / "file"
     link.symlink_to(f"../../blobs/sha256/{digest.hex}")
     assert opened.garbage_collect().blobs_removed == 0
-    old = time.time() - gc.PIN_AGE - 60
+    old = time.time() - Settings().pin_age - 60
     os.utime(link, (old, old), follow_symlinks=False)
     assert opened.garbage_collect().blobs_removed == 1
     assert link.is_symlink()
+
+
+def test_pins_count_for_as_long_as_the_settings_of_the_store_say(
+    ross: RossStore, opened: Store
+) -> None:
+    digest = ross.put_blob(OCTET_STREAM, b"pinned")
+    link = ross.root / "incoming/file"
+    link.parent.mkdir()
+    link.symlink_to(f"../blobs/sha256/{digest.hex}")
+    hour_ago = time.time() - 3600
+    os.utime(link, (hour_ago, hour_ago), follow_symlinks=False)
+    settings.write(opened.access, Settings(pin_age=3000))
+    assert opened.garbage_collect(pin_age=4000).blobs_removed == 0
+    assert opened.garbage_collect().blobs_removed == 1
 
 
 def test_a_pin_of_a_manifest_keeps_what_it_needs(ross: RossStore, opened: Store) -> None:

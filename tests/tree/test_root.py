@@ -20,10 +20,6 @@ from tests.suites.directory_suite import CALLER, DirectorySuite, find, listed
 def view(*, read_only: bool = False) -> View:
     return View(
         platform=Platform.parse("linux/amd64"),
-        pin_age=86400.0,
-        uid=1000,
-        gid=1000,
-        umask=0o022,
         log=LogBuffer(),
         stats=dict,
         read_only=read_only,
