@@ -12,6 +12,7 @@ from rossfs.fs.mountinfo import Mount, mounts_on
 from rossfs.fs.mountpoint import Health, canonical, health
 
 _LOG_LINES = 10
+_WIDTH = 24
 
 
 @click.command
@@ -72,15 +73,15 @@ def _read(path: str) -> str:
 def _print(status: dict[str, Any]) -> None:
     for name in ("mountpoint", "store", "state", "version"):
         if name in status:
-            click.echo(f"{name + ':':16}{status[name]}")
-    click.echo(f"{'options:':16}{','.join(status['options'])}")
+            click.echo(f"{name + ':':{_WIDTH}}{status[name]}")
+    click.echo(f"{'options:':{_WIDTH}}{','.join(status['options'])}")
     for name, value in _flat("", status.get("stats", {})):
         if name not in status:
-            click.echo(f"{name + ':':16}{value}")
+            click.echo(f"{name + ':':{_WIDTH}}{value}")
     for item in status.get("damaged", []):
-        click.echo(f"{'damaged:':16}{item['digest']} {item['reason']}")
+        click.echo(f"{'damaged:':{_WIDTH}}{item['digest']} {item['reason']}")
     for line in status.get("log", [])[-_LOG_LINES:]:
-        click.echo(f"{'log:':16}{line}")
+        click.echo(f"{'log:':{_WIDTH}}{line}")
 
 
 def _flat(prefix: str, values: dict[str, Any]) -> list[tuple[str, Any]]:
