@@ -84,6 +84,7 @@ class OpenFiles(pyfuse3.Operations):
         self._requests["create"] += 1
         try:
             directory = await self._changeable(parent_inode, name)
+            self._rewrites.take(ctx.pid)
             with self._watcher.suppressed(parent_inode, name):
                 node, handle = await directory.create(name, mode, flags, caller(ctx))
                 try:

@@ -95,6 +95,8 @@ class Operations(OpenFiles):
                 node = await self._find(directory, name)
             if node is not None:
                 return self._inodes.remember(node, parent_inode)
+            if self._marks:
+                self._rewrites.take(ctx.pid)  # its walk ends here
             return self._no_such_name(directory, name)
         except FUSEError:
             raise

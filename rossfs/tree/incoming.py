@@ -6,6 +6,7 @@ of a name first waits for what is under way there.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -20,6 +21,7 @@ from rossfs.tree.incomingname import Name
 from rossfs.tree.incomingnames import Inbox, IncomingNames, failure
 from rossfs.tree.node import Caller, Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
+from rossfs.tree.pinlink import PinLink
 from rossfs.tree.staged import Staged
 from rossfs.tree.stagedhandle import StagedHandle
 from rossfs.tree.uploads import Adopter, Uploads
@@ -40,23 +42,33 @@ class IncomingDirectory(IncomingNames):
     # Files
 
     async def rewrite(self, name: bytes, node: Node, flags: int, caller: Caller) -> Node | None:
-        """A file to write in the place of the content *node* that the pin *name* leads to."""
+        """A file to write in the place of the content that the pin *name* leads to by now.
+
+        Who empties it (O_TRUNC) writes a file of his own, others write one together.  The one that
+        is closed last is what the name is in the end: none is ever mixed up with another.
+        """
         if not isinstance(node, ContentFile):
             return None
+        if name in self.files:
+            await self.files[name].settle()
         found = self.find(name)
-        if isinstance(found, Staged):
-            # Another writer came first.
-            return found if found.busy else None
-        if self.inbox.store.incoming.digest(self.below(name)) != node.digest:
-            return None
-        return self._rewriting(name, node.digest)
+        if isinstance(found, PinLink):
+            return self._rewriting(name, flags, caller)
+        return found if isinstance(found, Staged) else None
 
-    def _rewriting(self, name: bytes, before: Digest) -> Staged:
-        staged = self.rewritten.get(name)
+    def _rewriting(self, name: bytes, flags: int, caller: Caller) -> Staged | None:
+        before = self.inbox.store.incoming.digest(self.below(name))
+        if before is None:
+            return None
+        alone = bool(flags & os.O_TRUNC)
+        together = [] if alone else self.rewriters(name)
+        if together:
+            return together[-1]
+        key = name, caller.pid if alone else 0
+        staged = self.rewritten.get(key)
         if staged is None or staged.over or staged.busy:
-            store = self.inbox.store
-            staged = self.inbox.uploads.file(Name(store, self, name, before))
-            self.rewritten[name] = staged
+            staged = self.inbox.uploads.file(Name(self.inbox.store, self, name, before))
+            self.rewritten[key] = staged
         return staged
 
     async def create(
@@ -72,11 +84,8 @@ class IncomingDirectory(IncomingNames):
         if isinstance(found, Staged):
             staged = found
         else:
-            digest = self.inbox.store.incoming.digest(self.below(name))
-            if digest is not None:
-                staged = self._rewriting(name, digest)
-            else:
-                staged = self.inbox.uploads.file(Name(self.inbox.store, self, name))
+            new = Name(self.inbox.store, self, name)
+            staged = self._rewriting(name, flags, caller) or self.inbox.uploads.file(new)
             staged.mode = stat.S_IMODE(mode)
         return staged, await staged.open(flags, caller)
 
@@ -193,6 +202,13 @@ class IncomingDirectory(IncomingNames):
         await target.require_name(target_name, digest)
         await target.give_up(target_name, there)
         await inbox.uploads.work(inbox.store.incoming.move, old, target.below(target_name))
+        for staged in self.rewriters(name):
+            # One that is concluded just now keeps its name: that was before the rename.
+            with contextlib.suppress(OSError):
+                place = Name(inbox.store, target, target_name, digest)
+                await staged.move(place, lambda ingest: None)
+                self.leave(name, staged)
+                target.show(target_name, staged)
 
     async def _rename_file(
         self,
@@ -212,10 +228,9 @@ class IncomingDirectory(IncomingNames):
             if self.files.get(before.name) is staged:
                 del self.files[before.name]
             target.files[target_name] = staged
-            if there is not None:
-                await target.give_up(target_name, there)
+            await target.give_up(target_name, there)
             if inbox.store.incoming.status(before.full) is not None:
-                # The pin of what is being rewritten.
+                # The pin that it was renamed over.
                 await inbox.uploads.work(inbox.store.incoming.remove, before.full)
         finally:
             await handle.release()

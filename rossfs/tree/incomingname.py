@@ -46,7 +46,10 @@ def is_temporary(name: bytes) -> bool:
 
 
 class Name(Place):
-    """*name* in *directory*; *before*: the content that it names until now, to be written anew."""
+    """*name* in *directory*; *before*: the content that it names until now, to be written anew.
+
+    Then it goes on naming that, for everybody who looks, until the last writer is gone.
+    """
 
     __slots__ = ("_before", "_promise", "_store", "digest", "directory", "name")
 
@@ -79,6 +82,10 @@ class Name(Place):
         return self._store.incoming.path(self.full)
 
     @property
+    def hidden(self) -> bool:
+        return self._before is not None
+
+    @property
     def reason(self) -> bytes | None:
         return self._store.incoming.reason(self.full)
 
@@ -91,6 +98,8 @@ class Name(Place):
     def fill(self, ingest: Ingest) -> None:
         if self._before is None:
             return
+        # Somebody else may have written it anew since it was looked up.
+        self._before = self._store.incoming.digest(self.full) or self._before
         with self._store.open_blob(self._before) as reader:
             for piece in reader.chunks():
                 ingest.append(piece)
@@ -171,6 +180,7 @@ class Name(Place):
 
     def leave(self, ingest: Ingest, reason: str | None) -> bool:
         self._store.incoming.leave(ingest.path, self.full, reason)
+        self._before = None
         ingest.detach()
         return True
 

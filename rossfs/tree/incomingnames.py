@@ -2,7 +2,9 @@
 
 A name is one of: a directory, a pin (a link to what was committed), a file that waits, or a file
 that is being written (`staged.py`), which hides what the disk has under the name until it is
-concluded.  What another mount of the same store is writing is not shown before it is done there.
+concluded.  A pin that is being written anew is shown as it was until a writer is done, so whoever
+reads it finds a whole content; the files that are written meanwhile are its rewriters.  What is
+written through another mount of the same store is not shown before it is done there.
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class IncomingNames(Directory):
 
     __slots__ = (
         "__weakref__",
+        "_rewriters",
         "_snapshots",
         "_wanted",
         "above",
@@ -76,7 +79,9 @@ class IncomingNames(Directory):
         self.name = name
         # Open files are held by their handles, others by the kernel's side while it knows them.
         self.files: WeakValueDictionary[bytes, Staged] = WeakValueDictionary()
-        self.rewritten: WeakValueDictionary[bytes, Staged] = WeakValueDictionary()
+        self.rewritten: WeakValueDictionary[tuple[bytes, int], Staged] = WeakValueDictionary()
+        """What is about to be opened: by name, and by thread or 0."""
+        self._rewriters: dict[bytes, list[Staged]] = {}
         self._snapshots = Snapshots()
         self._wanted: set[Staged] = set()
 
@@ -117,9 +122,9 @@ class IncomingNames(Directory):
     # Looking
 
     def lookup(self, name: bytes) -> Node | None:
-        staged = self.files.get(name)
-        if staged is not None and staged.is_moving():
-            self._wanted.add(staged)
+        moving = [staged for staged in self._written(name) if staged.is_moving()]
+        if moving:
+            self._wanted.update(moving)
             raise Unsettled
         return self.find(name)
 
@@ -168,7 +173,7 @@ class IncomingNames(Directory):
 
     def is_busy(self) -> bool:
         """Whether a file in it is open."""
-        return any(staged.busy for staged in self.files.values())
+        return bool(self._rewriters or self._busy())
 
     def _busy(self) -> set[bytes]:
         return {name for name, staged in self.files.items() if staged.busy}
@@ -201,15 +206,32 @@ class IncomingNames(Directory):
         return directory
 
     def show(self, name: bytes, staged: Staged) -> None:
-        """*staged* is open: it is what *name* is."""
-        self.files[name] = staged
-        if self.rewritten.get(name) is staged:
-            del self.rewritten[name]
+        """*staged* is open: it is what *name* is, or will be if it is hidden."""
+        if staged.place.hidden:
+            self._rewriters.setdefault(name, []).append(staged)
+        else:
+            self.files[name] = staged
 
     def hide(self, name: bytes, staged: Staged) -> None:
         """*staged* was concluded: what the disk has is what *name* is."""
-        if staged.over and self.files.get(name) is staged:
+        self.leave(name, staged)
+        known = self.files.get(name)
+        if not staged.over and (known is None or not known.busy):
+            self.files[name] = staged
+        elif staged.over and known is staged:
             del self.files[name]
+
+    def leave(self, name: bytes, staged: Staged) -> None:
+        """*staged* is no rewriter of *name* any more, if it was one."""
+        rewriters = self._rewriters.get(name, [])
+        if staged in rewriters:
+            rewriters.remove(staged)
+            if not rewriters:
+                del self._rewriters[name]
+
+    def rewriters(self, name: bytes) -> list[Staged]:
+        """The open files that will be what the pin *name* is, the latest last."""
+        return [staged for staged in self._rewriters.get(name, ()) if not staged.over]
 
     def is_in(self, directory: IncomingNames) -> bool:
         """Whether this is *directory* or lies in it."""
@@ -225,9 +247,14 @@ class IncomingNames(Directory):
         self.inbox.store.access.require_writable()
         if self._is_reserved(name):
             raise failure(errno.EPERM)
-        staged = self.files.get(name)
-        if staged is not None:
+        for staged in self._written(name):
             await staged.settle()
+
+    def _written(self, name: bytes) -> list[Staged]:
+        """All files that are being written under *name*."""
+        staged = self.files.get(name)
+        rewriters = self._rewriters.get(name, [])
+        return [*rewriters] if staged is None else [staged, *rewriters]
 
     async def give_up(self, name: bytes, found: Node | None) -> None:
         """Something else takes the place of *found*, or nothing does."""
@@ -235,6 +262,8 @@ class IncomingNames(Directory):
             if self.files.get(name) is found:
                 del self.files[name]
             await found.drop()
+        for staged in self.rewriters(name):
+            await staged.drop()
 
     async def require_name(self, name: bytes, digest: Digest) -> None:
         """DigestMismatch if *name* is the digest of something else than the stored *digest*;

@@ -30,6 +30,11 @@ class Place(abc.ABC):
         return ""
 
     @property
+    def hidden(self) -> bool:
+        """Whether others see what was there before until the last writer is gone."""
+        return False
+
+    @property
     def reason(self) -> bytes | None:
         """Why it was refused and waits."""
         return None

@@ -158,11 +158,10 @@ class Staged(File):
     async def open(self, flags: int, caller: Caller) -> StagedHandle:
         """Open for *flags*.  ESTALE if it is no longer a file, Busy if another process writes
         it."""
-        writing = is_writing(flags)
         async with self._turn:
             if self.over and not self._revive():
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-            if writing or not self.waits:
+            if is_writing(flags) or not self.waits:
                 await self._begin(empty=bool(flags & os.O_TRUNC))
             descriptor = -1
             try:
@@ -176,7 +175,7 @@ class Staged(File):
                     os.close(descriptor)
                 await self._close_idle()
                 raise
-            handle = StagedHandle(self, descriptor, writing)
+            handle = StagedHandle(self, descriptor, flags)
             self._handles.add(handle)
             return handle
 
@@ -230,11 +229,12 @@ class Staged(File):
         """write(2) of *handle*."""
         ingest = self._writable()
         if len(data) <= INLINE and not (self._judged or self._turn.locked()) and ingest.keeps_up:
-            ingest.write_at(offset, data)
+            ingest.write_at(ingest.size if handle.appending else offset, data)
         else:
             async with self._turn:
                 self._withdraw()
-                await self.uploads.work(ingest.write_at, offset, data)
+                where = ingest.size if handle.appending else offset
+                await self.uploads.work(ingest.write_at, where, data)
         handle.flushed = False
         return len(data)
 
@@ -343,9 +343,9 @@ class Staged(File):
         """Go on at *place*.  *take*, in a worker thread, moves what must be moved, or raises: then
         nothing has changed.  It must be open for writing."""
         async with self._turn:
-            if self.over:
+            if self.over or self._ingest is None:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-            await self.uploads.work(take, self._writable())
+            await self.uploads.work(take, self._ingest)
             before, self.place = self.place, place
             accepted, self._accepted = self._accepted, False
             if self._judged:
@@ -385,7 +385,7 @@ class Staged(File):
         if not self._is_written():
             return self._departure.is_under_way or self._departure.is_due
         return (
-            self._accepted
+            (self._accepted or self.place.hidden)
             and self._departure.is_expected
             and all(handle.flushed for handle in self._handles if handle.writing)
         )

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from rossfs.tree.node import Handle
+from rossfs.tree.node import Handle, is_writing
 
 if TYPE_CHECKING:
     from rossfs.tree.staged import Staged
@@ -15,17 +15,21 @@ _INLINE = 128 << 10
 
 
 class StagedHandle(Handle):
-    """One opening of *staged*; *descriptor* is its own for reading, -1 if it does not read."""
+    """One opening of *staged* with *flags*; *descriptor* is its own for reading, -1 if it does not
+    read."""
 
-    __slots__ = ("_descriptor", "_staged", "direct_io", "flushed", "writing")
+    __slots__ = ("_descriptor", "_staged", "appending", "direct_io", "flushed", "writing")
 
-    def __init__(self, staged: Staged, descriptor: int, writing: bool) -> None:
+    def __init__(self, staged: Staged, descriptor: int, flags: int) -> None:
         self._staged = staged
         self._descriptor = descriptor
-        self.writing = writing
+        self.writing = is_writing(flags)
         # Without the page cache each write(2) is one request, twice as fast; but a mapping needs
         # pages (mmap(2) with MAP_SHARED is for files open for both).
         self.direct_io = descriptor < 0
+        self.appending = self.direct_io and bool(flags & os.O_APPEND)
+        """The end is where we have it: the kernel may know the size of another moment.  (What it
+        writes from its pages has its place already.)"""
         self.flushed = False
         """A descriptor was closed, and nothing was written since."""
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,10 +105,25 @@ def test_two_writers_of_one_committed_name_write_one_new_file(inbox: Inbox) -> N
     os.pwrite(first, b"BE", 0)
     os.write(second, b" and after")
     os.close(second)
-    assert inbox.pin(path) == ""
+    # Whoever looks meanwhile finds the old content, not half of the new one.
+    inbox.require(path, b"before")
     os.close(first)
     inbox.require(path, b"BEfore and after")
     assert inbox.has(b"before")
+
+
+def test_the_last_of_two_who_empty_a_committed_name_is_what_it_is_then(inbox: Inbox) -> None:
+    path = inbox / "name"
+    path.write_bytes(b"before")
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: os.open(path, os.O_WRONLY | os.O_TRUNC), range(2))
+    os.write(first, b"a longer one")
+    os.write(second, b"a short one")
+    inbox.require(path, b"before")
+    os.close(first)
+    inbox.require(path, b"a longer one")
+    os.close(second)
+    inbox.require(path, b"a short one")
 
 
 def test_appending_descriptors_do_not_overwrite_each_other(inbox: Inbox) -> None:

@@ -43,8 +43,9 @@ def test_a_committed_name_that_is_truncated_at_opening_is_a_new_content(inbox: I
     path = inbox / "name"
     path.write_bytes(b"before")
     descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
-    assert path.stat().st_size == 0
+    assert os.fstat(descriptor).st_size == 0
     os.write(descriptor, b"after")
+    inbox.require(path, b"before")
     os.close(descriptor)
     inbox.require(path, b"after")
     os.close(os.open(path, os.O_RDONLY | os.O_TRUNC))  # Linux truncates for readers too
