@@ -101,7 +101,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     mark = os.environ[leftovers.VARIABLE]
     end = time.monotonic() + ENDING
-    while (left := leftovers.processes(mark)) and time.monotonic() < end:
+    while (left := _left(mark)) and time.monotonic() < end:
         time.sleep(0.05)
     if left:
         trouble += [f"process left behind: {pid} {_command(pid)}" for pid in left]
@@ -118,6 +118,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in terminalreporter.config.stash.get(_trouble, []):
         terminalreporter.write_line(line, red=True)
+
+
+def _left(mark: str) -> list[int]:
+    """The processes of the session, but for one of Python's own that ends with this process."""
+    pids = leftovers.processes(mark)
+    return [pid for pid in pids if "multiprocessing.resource_tracker" not in _command(pid)]
 
 
 def _command(pid: int) -> str:
