@@ -5,6 +5,9 @@ collection removes it.  Bytes are hashed as they arrive; those written out of or
 once, at the end.  `commit` is the only way out of it: hash checked, file sealed and synced, renamed
 into its area, .meta written.  Before the rename the content does not exist; after it, it is
 complete.  A crash leaves the file, which a collection removes once nobody holds its lock.
+
+A write that failed leaves a gap: until it is repeated, or cut off, nothing can be committed.  An
+extended attribute says so of a file that is left to wait.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ from rossfs.store.sniffing import DOCUMENT_LIMIT, media_type_of, read_whole
 # Overwriting what was hashed starts the hash again.  Who does it this often writes at random.
 _RESTARTS = 2
 
+_GAPS = "user.ross.gaps"
+_MOST_GAPS = 100
+
 
 class Ingest:
     """A blob being written.  To be used by one thread at a time.
@@ -44,6 +50,7 @@ class Ingest:
         "_contents",
         "_fd",
         "_finished",
+        "_gaps",
         "_hashed",
         "_hasher",
         "_restarts",
@@ -64,6 +71,8 @@ class Ingest:
         """The first bytes of the file, as many as the hasher has seen."""
         self._restarts = 0
         self._finished: Stored | None = None
+        self._gaps: dict[int, int] = {}
+        """Where writes failed that were not repeated, and the errno of each."""
 
     @classmethod
     def create(cls, contents: Contents, algorithm: str = "sha256") -> Self:
@@ -101,7 +110,11 @@ class Ingest:
         except BaseException:
             os.close(fd)
             raise
-        return cls(contents, fd, path, status.st_size, algorithm)
+        ingest = cls(contents, fd, path, status.st_size, algorithm)
+        with contextlib.suppress(OSError, ValueError):
+            numbers = [int(number) for number in os.getxattr(fd, _GAPS).split()]
+            ingest._gaps = dict(zip(numbers[::2], numbers[1::2], strict=True))
+        return ingest
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +150,10 @@ class Ingest:
         self.write_at(self.size, data)
 
     def write_at(self, offset: int, data: bytes) -> None:
-        """Write at *offset*; a gap before it reads as zeros.  StoreFull: the size is as before."""
+        """Write at *offset*; a gap before it reads as zeros.
+
+        StoreFull: the size is as before, and nothing can be committed until this was repeated.
+        """
         fd = self.fileno()
         if not data:
             # As write(2): no bytes lengthen nothing.
@@ -151,10 +167,14 @@ class Ingest:
             with durable.explained(self.path):
                 while view:
                     view = view[os.pwrite(fd, view, end - len(view)) :]
-        except BaseException:
+        except BaseException as error:
+            if len(self._gaps) < _MOST_GAPS:
+                self._gaps[offset] = getattr(error, "errno", None) or errno.EIO
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, self.size)
             raise
+        if self._gaps:
+            self._close_gaps(offset, end)
         if offset == self._hashed and self._restarts < _RESTARTS:
             self._hasher.update(data)
             self._hashed = end
@@ -169,6 +189,8 @@ class Ingest:
         with durable.explained(self.path):
             os.ftruncate(fd, size)
         self.size = size
+        if self._gaps:
+            self._close_gaps(size, max(self._gaps) + 1)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Read back; fewer bytes than *length* only at the end."""
@@ -183,6 +205,7 @@ class Ingest:
     def finish(self, expected: Digest | None = None, media_type: str | None = None) -> Stored:
         """Do all of a commit that can fail, and return what would be stored.
 
+        StoreFull, or the OSError of then, if a write failed and was not repeated.
         Hashes what is not hashed yet, compares with *expected* (DigestMismatch), finds out the
         media type if none is given, checks a manifest (InvalidDocument, MissingContent), seals and
         syncs the file.  A later write withdraws all that.  Free if nothing was written since the
@@ -231,6 +254,10 @@ class Ingest:
 
         A collection may remove it from now on.
         """
+        if self._gaps:
+            text = " ".join(f"{offset} {number}" for offset, number in self._gaps.items())
+            with contextlib.suppress(OSError):  # not every file system keeps attributes
+                os.setxattr(self.fileno(), _GAPS, text.encode())
         self._close()
         return self.path
 
@@ -238,6 +265,11 @@ class Ingest:
 
     def _prepare(self, expected: Digest | None, media_type: str | None) -> Stored:
         """Find out what would be stored: `finish` without the seal and the sync."""
+        if self._gaps:
+            offset, number = min(self._gaps.items())
+            with durable.explained(self.path):
+                reason = f"{os.strerror(number)} when byte {offset} was to be written"
+                raise OSError(number, reason, self.path)
         done = self._finished
         if (
             done is not None
@@ -257,6 +289,12 @@ class Ingest:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _close_gaps(self, start: int, end: int) -> None:
+        self._gaps = {at: number for at, number in self._gaps.items() if not start <= at < end}
+        if not self._gaps:
+            with contextlib.suppress(OSError):
+                os.removexattr(self.fileno(), _GAPS)
 
     def _restart(self) -> None:
         self._hasher.close()

@@ -255,8 +255,16 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
                 assert "no room to write" in str(error), error
             else:
                 raise SystemExit("was written")
-            # What was there before can be committed.
             assert ingest.size == 600_000
+            for attempt in (ingest.finish, ingest.commit):
+                try:
+                    attempt()
+                except StoreFull as error:
+                    assert "when byte 600000 was to be written" in str(error), error
+                else:
+                    raise SystemExit("a part was committed for the whole")
+            # What was there before can be committed by who says that it is all.
+            ingest.truncate(600_000)
             stored = ingest.commit()
         assert os.stat(f"{root}/blobs/sha256/{stored.digest.hex}").st_size == 600_000
         try:
@@ -273,6 +281,61 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
         timeout=60,
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_a_write_that_failed_is_to_be_repeated(root: Path) -> None:
+    # A limit of the process: the error is EFBIG, and no disk is full.
+    script = """
+        import errno, resource, signal, sys
+        from rossfs.store.access import Access
+        from rossfs.store.contents import Contents
+        from rossfs.store.ingest import Ingest
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        contents = Contents(Access.open(sys.argv[1]))
+        ingest = Ingest.create(contents)
+        ingest.append(b"a" * 1000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+        for offset in (1000, 5000):
+            try:
+                ingest.write_at(offset, b"b" * 100)
+            except OSError as error:
+                assert error.errno == errno.EFBIG
+            else:
+                raise SystemExit("was written")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        for again in range(2):
+            ingest.write_at(1100, b"c" * 10)  # not what is missing
+            try:
+                ingest.finish()
+            except OSError as error:
+                assert error.errno == errno.EFBIG
+                assert "byte 1000" in str(error)
+            else:
+                raise SystemExit("was committed")
+            path = ingest.detach()
+            ingest = Ingest.adopt(contents, path)
+        ingest.write_at(1000, b"b" * 100)
+        try:
+            ingest.finish()
+        except OSError as error:
+            assert "byte 5000" in str(error)
+        else:
+            raise SystemExit("was committed")
+        ingest.truncate(1110)
+        stored = ingest.commit()
+        print(stored.digest.hex)
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(root)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    whole = b"a" * 1000 + b"b" * 100 + b"c" * 10
+    assert result.stdout.strip() == digest_of(whole).hex
+    assert os.listxattr(root / "blobs/sha256" / result.stdout.strip()) == []
 
 
 def test_many_processes_may_commit_the_same_at_once(root: Path) -> None:
