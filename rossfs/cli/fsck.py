@@ -28,7 +28,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("names", metavar="[DIGEST]...", nargs=-1)
-@click.option("--fast", is_flag=True, help="Hash only what was changed since rossfs wrote it.")
+@click.option("--fast", is_flag=True, help="Hash manifests and indexes only.")
 @click.option(
     "--repair",
     is_flag=True,
@@ -45,16 +45,22 @@ def command(
     for each thing that is wrong, and fails with status 4 if damage is left; a note is nothing that
     harms.  No content is ever deleted.
     """
+    notes = left = 0
+    shown: list[dict[str, object]] = []
     with Store.open(settings.store, read_only=not repair) as store, progress.shown() as drawn:
-        findings = list(_check(store, names, fast=fast, repair=repair, drawn=drawn))
+        for finding in _check(store, names, fast=fast, repair=repair, drawn=drawn):
+            notes += not finding.is_damage
+            left += finding.is_damage and not finding.repaired
+            if as_json:
+                shown.append(_as_json(finding))
+            else:
+                click.echo(str(finding))
     if as_json:
-        print_json([_as_json(finding) for finding in findings])
-    else:
-        for finding in findings:
-            click.echo(str(finding))
-    left = sum(finding.is_damage and not finding.repaired for finding in findings)
+        print_json(shown)
     if left:
         raise Damaged(f"{settings.store} has {count_text(left, 'damaged place')}")
+    if not as_json:
+        click.echo(f"no damage, {count_text(notes, 'note')}" if notes else "no damage", err=True)
 
 
 def _check(

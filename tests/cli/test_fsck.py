@@ -17,11 +17,11 @@ def damage(store: Store, digest: Digest) -> None:
         file.write(b"damaged")
 
 
-def test_a_store_that_is_right_gives_no_line(rossfs: Rossfs, store: Store) -> None:
+def test_a_store_that_is_right_says_no_more_than_that(rossfs: Rossfs, store: Store) -> None:
     builders.image(store, tag="library/app:v1")
     for options in ([], ["--fast"], ["app:v1"], ["--repair"]):
         ended = rossfs("fsck", *options)
-        assert (ended.out, ended.err) == ("", "")
+        assert (ended.out, ended.err) == ("", "no damage\n")
     assert rossfs("fsck", "--json").json == []
 
 
