@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "expects_warnings: rossfs may log warnings in this test")
+    config.addinivalue_line("markers", "damages_store: fsck may find what it likes after this test")
     # A shell starts background commands with SIGINT ignored, and programs inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Git, pip and others ask; nobody is there to answer.
@@ -194,13 +195,15 @@ def expects_warnings(_no_warnings: list[logging.LogRecord]) -> list[logging.LogR
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A new store in `tmp_path/store`; fsck finds nothing wrong with it after the test."""
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A new store in `tmp_path/store`; fsck finds nothing wrong with it after the test, unless the
+    test is marked `damages_store`."""
     from rossfs.store.store import Store  # not at the top: most tests need none of it
 
     with Store.create(str(tmp_path / "store")) as made:
         yield made
-        assert list(made.fsck()) == []
+        if request.node.get_closest_marker("damages_store") is None:
+            assert list(map(str, made.fsck())) == []
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 import msgpack
 
-from rossfs.errors import InvalidDigest
+from rossfs.errors import Busy, InvalidDigest
 from rossfs.oci.digest import Digest
 from rossfs.store import durable
 from rossfs.store.access import Access
@@ -75,7 +75,12 @@ def note(paths: Paths, *digests: Digest) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            durable.write_all(fd, b"".join(map(pack, digests)), path)
+            try:
+                durable.write_all(fd, b"".join(map(pack, digests)), path)
+            except BaseException:
+                # What others append after a torn record cannot be told: that collection must end.
+                durable.discard(path)
+                raise
         else:
             # Its collection is dead, or has not begun: then it makes another one.  Without links it
             # is gone already, and the name may be that of the next collection's.
@@ -94,7 +99,12 @@ class Arrivals:
         self._file = file
 
     def new(self) -> Iterator[Digest]:
-        """The digests that were noted since this was last read to its end."""
+        """The digests that were noted since this was last read to its end.
+
+        Busy if a writer could not note what it did: the collection is to be begun again.
+        """
+        if not os.fstat(self._file.fileno()).st_nlink:
+            raise Busy("a writer had no room to say what it committed: collect garbage again")
         yield from unpack(self._file)
 
 
@@ -113,7 +123,9 @@ def collecting(access: Access) -> Iterator[Arrivals]:
                 pass
             yield Arrivals(file)
     finally:
-        durable.discard(path)
+        # Without links it is gone, and the name may be that of the next collection's.
+        if os.fstat(fd).st_nlink:
+            durable.discard(path)
         os.close(fd)
 
 

@@ -120,7 +120,8 @@ class Examiner:
         if wrong is not None:
             yield self._damaged(area, digest, path, wrong)
             return
-        yield from self._about_meta(area, digest, path, known, complaint)
+        if known is None or known.size != status.st_size:
+            yield from self._about_meta(area, digest, path, known, complaint)
         if area is not Area.BLOBS:
             yield from self._document(area, digest, path, data, known)
 
@@ -215,7 +216,7 @@ class Examiner:
             return said is not None and said.size != size
 
         if self._recheck.persists(differ):
-            text = f"has a .meta that says {known.size} bytes, but not as many"
+            text = f"has a .meta that says {known.size} bytes, which is not its size"
             yield self._fault(Kind.SIZE, path, text)._replace(
                 cure=Cure.REBUILD, area=area, digest=digest
             )

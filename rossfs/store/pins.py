@@ -53,7 +53,13 @@ class Hold:
                 raise RossfsError("this hold was released")
             if self._fd < 0:
                 self._fd, self._path = _create(self._access.paths.pins)
-            durable.write_all(self._fd, data, self._path)
+            size = os.fstat(self._fd).st_size
+            try:
+                durable.write_all(self._fd, data, self._path)
+            except BaseException:
+                # A torn record is passed over only where it is the last.
+                os.ftruncate(self._fd, size)
+                raise
             arrivals.note(self._access.paths, *digests)
 
     def release(self) -> None:
@@ -83,7 +89,11 @@ class Pins:
     def hold(self, *digests: Digest) -> Hold:
         """Hold *digests* until `release`, or the end of a with statement."""
         hold = Hold(self._access)
-        hold.add(*digests)
+        try:
+            hold.add(*digests)
+        except BaseException:
+            hold.release()
+            raise
         return hold
 
     def live(self) -> Iterator[Digest]:

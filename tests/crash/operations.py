@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rossfs.errors import Conflict, NotFound
+from rossfs.errors import Conflict, NotFound, StoreFull
 from rossfs.store import commit
 from rossfs.store.ingest import Ingest
 from rossfs.store.store import Store
@@ -58,6 +58,8 @@ class Operation(NamedTuple):
     """Once this step is done, it happened: the next opening sees to that."""
     repairs: bool = False
     """There is damage before it."""
+    recovers: bool = False
+    """It is an opening of the store, which carries out what was promised."""
     changes: bool = True
     """Something can be seen afterwards that was not there, or the other way round."""
 
@@ -71,13 +73,14 @@ def operation(
     in_one: bool = True,
     promised: str = "",
     repairs: bool = False,
+    recovers: bool = False,
     changes: bool = True,
 ) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
     """Enter a function among the operations, under its own name."""
 
     def enter(run: Callable[[str], None]) -> Callable[[str], None]:
         OPERATIONS[run.__name__] = Operation(
-            run, before, frozenset(through), in_one, promised, repairs, changes
+            run, before, frozenset(through), in_one, promised, repairs, recovers, changes
         )
         return run
 
@@ -272,12 +275,18 @@ def commit_a_file_below_a_directory(root: str) -> None:
     _commit(root, NEW, b"made/name")
 
 
-@operation(promised_blob, "blob: renamed", "incoming link: renamed", "commit record: removed")
+@operation(
+    promised_blob,
+    "blob: renamed",
+    "incoming link: renamed",
+    "commit record: removed",
+    recovers=True,
+)
 def recover_a_blob(root: str) -> None:
     Store.open(root).close()
 
 
-@operation(promised_index, "index link: linked", "incoming link: renamed")
+@operation(promised_index, "index link: linked", "incoming link: renamed", recovers=True)
 def recover_an_index(root: str) -> None:
     Store.open(root).close()
 
@@ -303,11 +312,18 @@ def refuse_a_file(root: str) -> None:
 
 
 def _commit(root: str, data: bytes, name: bytes = b"name") -> None:
+    """What the mount does from the first write to the end."""
     with Store.open(root) as store, Ingest.create(store.contents) as ingest:
         ingest.append(data)
         stored = ingest.finish()
         promise = commit.accept(store.contents, store.incoming, ingest, name, stored)
-        commit.carry_out(store.contents, store.incoming, ingest, promise)
+        try:
+            commit.carry_out(store.contents, store.incoming, ingest, promise)
+        except StoreFull:
+            # What was promised waits for the next opening.
+            ingest.detach()
+            promise.abandon()
+            raise
 
 
 # Holding and repairing
@@ -332,4 +348,7 @@ def hold_and_put(root: str) -> None:
 )
 def repair(root: str) -> None:
     with Store.open(root) as store:
-        assert list(store.fsck(repair=True))
+        findings = list(store.fsck(repair=True))
+    if any("No space left" in finding.text for finding in findings):
+        # It goes on with the next fault.
+        raise StoreFull("not all could be repaired")
