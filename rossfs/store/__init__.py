@@ -29,6 +29,7 @@ What a crash leaves, and who repairs it::
     before an index's link   an index in manifests/ only     nobody needs to: it counts as index
     before RELEASE           incoming/.tmp/<uuid>.commit     next opening for writing
     holding content          pins/<uuid> that nobody locks   gc
+    repairing                some faults cured, others not   the next repair
     collecting               some garbage, pins/arrivals     next writer, next gc
 
 Lock order: the store lock (`lock.py`), then in-process locks of one module; take them downwards

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rossfs.store.store import Store
 
 _YOUNG = 1.0
-_GLANCE = 0.02
+_GLANCE = 0.1
 """Seconds: a young file may lack its owner's lock only because that is about to take it."""
 
 
