@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import stat
-from functools import partial
 
 from rossfs.errors import BlobNotFound, InvalidDigest, InvalidDocument
 from rossfs.oci.digest import Digest
@@ -246,14 +245,11 @@ class IncomingDirectory(IncomingNames):
             raise failure(errno.ENOTDIR)
         if there is not None and there.is_busy():
             raise failure(errno.ENOTEMPTY)
-        inbox, old = self.inbox, found.path
-        await inbox.uploads.work(inbox.store.incoming.move, old, target.below(target_name))
-        found.above, found.name = target, target_name
-        for staged in inbox.uploads.active():
-            place = staged.place
-            if isinstance(place, Name) and place.directory.is_in(found):
-                was = old + place.full[len(found.path) :]
-                await staged.relocate(partial(place.follow, was))
+        async with contextlib.AsyncExitStack() as turns:
+            written = [staged for staged in self.inbox.uploads.active() if found.holds(staged)]
+            for staged in sorted(written, key=lambda staged: staged.ino):
+                await turns.enter_async_context(staged.turn)
+            await self.inbox.uploads.work(found.take_place, target, target_name, written)
 
     async def _hand_over(
         self,

@@ -125,9 +125,11 @@ class Name(Place):
             ingest.sync()
             return False
         stored = self._told(ingest)
-        self._promise = commit.accept(
-            self._store.contents, self._store.incoming, ingest, self.full, stored
-        )
+        with self._store.access.writing():
+            # The path is this until the lock is free: a directory is renamed under it alone.
+            self._promise = commit.accept(
+                self._store.contents, self._store.incoming, ingest, self.full, stored
+            )
         return True
 
     def check(self, ingest: Ingest) -> None:
@@ -158,18 +160,16 @@ class Name(Place):
             ingest.path = self.path
 
     def follow(self, old: bytes, ingest: Ingest) -> None:
-        """The directory was renamed, in which this was *old*: say so where it is written down."""
+        """The directory was renamed, in which this was *old*: say so where it is written down.
+        Requires `Access.sweeping`."""
         if ingest.path == self._store.incoming.path(old):
             ingest.path = self.path
         promise = self._promise
         if promise is not None:
-            with self._store.access.writing():
-                self._promise = promise.moved(
-                    self._store.access,
-                    promise.record._replace(
-                        name=self.full, data=self._store.incoming.name(ingest.path)
-                    ),
-                )
+            record = promise.record._replace(
+                name=self.full, data=self._store.incoming.name(ingest.path)
+            )
+            self._promise = promise.moved(self._store.access, record)
 
     # Ending
 
@@ -179,7 +179,8 @@ class Name(Place):
         self._promise = None
 
     def leave(self, ingest: Ingest, reason: str | None) -> bool:
-        self._store.incoming.leave(ingest.path, self.full, reason)
+        with self._store.access.writing():
+            self._store.incoming.leave(ingest.path, self.full, reason)
         self._before = None
         ingest.detach()
         return True

@@ -233,12 +233,31 @@ class IncomingNames(Directory):
         """The open files that will be what the pin *name* is, the latest last."""
         return [staged for staged in self._rewriters.get(name, ()) if not staged.over]
 
-    def is_in(self, directory: IncomingNames) -> bool:
-        """Whether this is *directory* or lies in it."""
-        above: IncomingNames | None = self
-        while above is not None and above is not directory:
+    # Moving
+
+    def holds(self, staged: Staged) -> bool:
+        """Whether *staged* is written in this directory or in one in it."""
+        place = staged.place
+        above = place.directory if isinstance(place, Name) else None
+        while above is not None and above is not self:
             above = above.above
         return above is not None
+
+    def take_place(self, above: Self, name: bytes, written: Sequence[Staged]) -> None:
+        """Become *name* in *above*, with all that is *written* here.  Requires the turns of those;
+        in a worker thread.
+
+        What is closed meanwhile would be committed under the old path, and make that anew.
+        """
+        incoming, old = self.inbox.store.incoming, self.path
+        with self.inbox.store.access.sweeping():
+            incoming.move(old, above.below(name))
+            self.above, self.name = above, name
+            for staged in written:
+                place = staged.place
+                if isinstance(place, Name) and self.holds(staged):
+                    was = old + place.full[len(self.path) :]
+                    staged.relocate(partial(place.follow, was))
 
     # Inside
 

@@ -6,7 +6,7 @@ Its bytes lie in one file of the store, open and locked while anything of it is 
 judgement.  When the last writing descriptor is gone, what was accepted is carried out; the rest
 stays a file.
 
-Changes, judgements and conclusions take turns (`_turn`); small writes pass without waiting if it is
+Changes, judgements and conclusions take turns (`turn`); small writes pass without waiting if it is
 free.  The ingest is used by one thread at a time for that reason.
 """
 
@@ -52,11 +52,11 @@ class Staged(File):
         "_last",
         "_refusal",
         "_removed",
-        "_turn",
         "_uid",
         "mode",
         "over",
         "place",
+        "turn",
         "uploads",
         "waits",
     )
@@ -77,7 +77,7 @@ class Staged(File):
         self._gid: int | None = None
         self._ingest: Ingest | None = None
         self._handles: set[StagedHandle] = set()
-        self._turn = trio.Lock()
+        self.turn = trio.Lock()
         self._judged = False
         self._accepted = False
         self._refusal: RossfsError | OSError | None = None
@@ -140,7 +140,7 @@ class Staged(File):
         if change.gid is not None:
             self._gid = change.gid
         if (change.mtime_ns, change.atime_ns) != (None, None):
-            async with self._turn:
+            async with self.turn:
                 self._set_times(change)
 
     def _set_times(self, change: AttrChange) -> None:
@@ -158,7 +158,7 @@ class Staged(File):
     async def open(self, flags: int, caller: Caller) -> StagedHandle:
         """Open for *flags*.  ESTALE if it is no longer a file, Busy if another process writes
         it."""
-        async with self._turn:
+        async with self.turn:
             if self.over and not self._revive():
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             if is_writing(flags) or not self.waits:
@@ -228,10 +228,10 @@ class Staged(File):
     async def write(self, handle: StagedHandle, offset: int, data: bytes) -> int:
         """write(2) of *handle*."""
         ingest = self._writable()
-        if len(data) <= INLINE and not (self._judged or self._turn.locked()) and ingest.keeps_up:
+        if len(data) <= INLINE and not (self._judged or self.turn.locked()) and ingest.keeps_up:
             ingest.write_at(ingest.size if handle.appending else offset, data)
         else:
-            async with self._turn:
+            async with self.turn:
                 self._withdraw()
                 where = ingest.size if handle.appending else offset
                 await self.uploads.work(ingest.write_at, where, data)
@@ -247,7 +247,7 @@ class Staged(File):
             finally:
                 await self.release(handle)
             return
-        async with self._turn:
+        async with self.turn:
             if size == self._writable().size:
                 return
             self._withdraw()
@@ -270,7 +270,7 @@ class Staged(File):
         """A descriptor of *handle* was closed: judge the content, raise what refuses it."""
         if not handle.writing:
             return
-        async with self._turn:
+        async with self.turn:
             handle.flushed = True
             await self._judge()
             self._departure.expect()
@@ -279,7 +279,7 @@ class Staged(File):
 
     async def fsync(self) -> None:
         """fsync(2): make it durable; refuse what is wrong already."""
-        async with self._turn:
+        async with self.turn:
             if self._judged and self._refusal is not None:
                 raise self._refusal
             if not (self._judged or self.over or self._ingest is None):
@@ -305,7 +305,7 @@ class Staged(File):
             self.attr()
             self._handles.discard(handle)
             with self._departure.under_way():
-                async with self._turn:
+                async with self.turn:
                     await self._close_idle()
 
     async def _close_idle(self) -> None:
@@ -342,7 +342,7 @@ class Staged(File):
     async def move(self, place: Place, take: Callable[[Ingest], None]) -> None:
         """Go on at *place*.  *take*, in a worker thread, moves what must be moved, or raises: then
         nothing has changed.  It must be open for writing."""
-        async with self._turn:
+        async with self.turn:
             if self.over or self._ingest is None:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             await self.uploads.work(take, self._ingest)
@@ -355,18 +355,18 @@ class Staged(File):
             if accepted:
                 before.withdraw()
 
-    async def relocate(self, again: Callable[[Ingest], None]) -> None:
-        """Its directory has another path: *again*, in a worker thread, tells what depends on it."""
-        async with self._turn:
-            if self._ingest is not None and not self.over:
-                await self.uploads.work(again, self._ingest)
+    def relocate(self, again: Callable[[Ingest], None]) -> None:
+        """Its directory has another path: *again* tells what depends on it.  Requires the turn; in
+        any thread."""
+        if self._ingest is not None and not self.over:
+            again(self._ingest)
 
     async def drop(self) -> None:
         """It was removed: whoever has it open goes on, and nothing comes of it.
 
         The file that waits is left to the caller.
         """
-        async with self._turn:
+        async with self.turn:
             if self.over:
                 return
             self.attr()
@@ -394,7 +394,7 @@ class Staged(File):
         """Return when `is_moving` is false."""
         while self.is_moving():
             if self._departure.is_due:
-                async with self._turn:
+                async with self.turn:
                     await self._close_idle()
             else:
                 await self._departure.wait()

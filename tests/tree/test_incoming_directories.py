@@ -6,6 +6,7 @@ import errno
 import os
 
 import pytest
+import trio
 
 from rossfs.errors import InvalidDocument, ManifestNotFound, MissingContent
 from rossfs.oci.digest import Digest
@@ -287,3 +288,22 @@ async def test_a_manifest_moved_into_tags_is_tagged(
     await move(directory, b"m.json", b"v1", repository)
     assert store.resolve_tag("app", "v1")[0] == parts.digest
     assert await find(directory, b"m.json") is None
+
+
+async def test_what_is_closed_while_its_directory_is_renamed_goes_along(
+    directory: IncomingDirectory, store: Store
+) -> None:
+    for turn in range(20):
+        old, new = b"old%d" % turn, b"new%d" % turn
+        below = await mkdir(directory, old)
+        _, handle = await create(below, b"name")
+        await handle.write(0, b"turn %d" % turn)
+        await handle.flush()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handle.release)
+            await trio.sleep(turn / 5000)
+            await directory.rename(old, directory, new, 0, CALLER)
+        assert await find(directory, old) is None
+        assert await pinned(below, b"name") == digest_of(b"turn %d" % turn)
+        assert store.incoming.digest(new + b"/name") == digest_of(b"turn %d" % turn)
+    assert scratch(store) == []
