@@ -7,7 +7,8 @@ manifests and indexes are roots too: whoever put one may be about to tag it.
 Marking and listing take long and happen without the store lock.  Meanwhile every writer notes
 what it commits, tags or holds (`arrivals.py`).  Removing happens in batches under
 `Access.sweeping`: each first marks what was noted since the last, so whatever arrived is kept.
-Documents go before what they refer to, and content before its .meta.
+Documents go before what they refer to, and content before its .meta; names in incoming/ that then
+lead nowhere go last.
 
 So a crash, or an interruption, between any two steps leaves a valid store, with garbage that the
 next collection removes.
@@ -27,6 +28,7 @@ from rossfs.oci.digest import Digest, is_hex_name
 from rossfs.store import arrivals, documents, durable, settings, uploads
 from rossfs.store.arrivals import Arrivals
 from rossfs.store.digestset import DigestList, DigestSet
+from rossfs.store.incoming import Pin
 from rossfs.store.mark import Marker, referrers_first
 from rossfs.store.paths import ALGORITHMS, META, Area
 
@@ -125,7 +127,10 @@ class _Collection:
             strays = self._stray_meta(area)
             if strays:
                 self._remove(strays, functools.partial(self._alone, area), "meta", arrived)
+        void = self._void_pins()
         with self._store.access.sweeping():
+            if void:
+                durable.remove_together(self._still_void(void), "incoming link")
             durable.remove_together(uploads.leftovers(self._paths), "scratch")
         self._store.pins.tidy()
         return self._collected()
@@ -135,6 +140,21 @@ class _Collection:
             self._marker.mark(digest, "a pin in incoming/")
         for digest in self._store.incoming.unfinished_digests():
             self._marker.mark(digest, "an unfinished commit")
+
+    def _void_pins(self) -> list[Pin]:
+        """The pins that were too old to keep what they name, and lead nowhere now."""
+        oldest = time.time_ns() - int(self._pin_age * 1e9)
+        pins = self._store.incoming.pins()
+        return [pin for pin in pins if pin.modified_ns <= oldest and self._is_void(pin)]
+
+    def _still_void(self, pins: Iterable[Pin]) -> Iterator[str]:
+        """The paths of those of *pins* that are what they were."""
+        for pin in pins:
+            if self._store.incoming.pin(pin.name) == pin and self._is_void(pin):
+                yield self._store.incoming.path(pin.name)
+
+    def _is_void(self, pin: Pin) -> bool:
+        return not self._files(pin.digest, tuple(Area))
 
     def _is_root(self, document: Digest) -> bool:
         if not self._delete_untagged:

@@ -111,6 +111,13 @@ class Incoming:
                     if digest is not None:
                         yield Pin(name, digest, status.st_mtime_ns)
 
+    def pin(self, name: bytes) -> Pin | None:
+        """The link *name*; None if it is none."""
+        status, digest = self.status(name), self.digest(name)
+        if status is None or digest is None:
+            return None
+        return Pin(name, digest, status.st_mtime_ns)
+
     def pinned(self, max_age: float) -> Iterator[Digest]:
         """What pins keep that are younger than *max_age* seconds."""
         oldest = time.time_ns() - int(max_age * 1e9)

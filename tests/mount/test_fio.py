@@ -20,7 +20,7 @@ def fio(path: Path, *options: str, status: int = 0) -> str:
     """Run one job on *path*; fio puts a checksum into each block, and checks it with --verify."""
     return run(
         *("fio", "--name=job", f"--filename={path}", "--verify=crc32c", "--fallocate=none"),
-        *("--verify_fatal=1", "--thread", *options),
+        *("--verify_fatal=1", "--verify_state_save=0", "--thread", *options),
         status=status,
     )
 
@@ -86,7 +86,7 @@ def test_four_jobs_of_fio_write_four_files(inbox: Inbox) -> None:
     run(
         *("fio", "--name=job", f"--directory={inbox.path}", "--numjobs=4", "--thread"),
         *("--rw=randwrite", "--bs=16k", f"--size={SIZE // 4}", "--verify=crc32c"),
-        *("--fallocate=none", "--verify_fatal=1"),
+        *("--fallocate=none", "--verify_fatal=1", "--verify_state_save=0"),
     )
     paths = sorted(inbox.path.iterdir())
     assert len(paths) == 4
