@@ -22,11 +22,14 @@ from rossfs.tree.node import Attr, Directory, Node
 log = logging.getLogger("rossfs.fs")
 
 
+ANSWERS = 16384
+"""Constant answers kept at most: a million would be 290 MB."""
+
+
 class Known:
     """A node that the kernel knows: how often it was told, and the answer if that is constant.
 
-    Answers are kept from the second time on: about what is cached the kernel usually asks once, and
-    a million answers would be 220 MB.
+    Answers are kept from the second time on: about what is cached the kernel usually asks once.
     """
 
     __slots__ = ("answer", "count", "node")
@@ -57,6 +60,7 @@ class Inodes:
         self._appeared = appeared
         self._vanished = vanished
         self._last: dict[int, tuple[Attr, float, EntryAttributes]] = {}
+        self._answers = 0
         self.known: dict[int, Known] = {root.ino: Known(root)}
         self.directories: dict[int, Directory] = {root.ino: root}
         self.parents: dict[int, int] = {root.ino: root.ino}
@@ -113,8 +117,11 @@ class Inodes:
         node = known.node
         attr = node.attr()
         if node.constant:
-            known.answer = self._build(node, attr)
-            return known.answer
+            answer = self._build(node, attr)
+            if self._answers < ANSWERS:
+                self._answers += 1
+                known.answer = answer
+            return answer
         last = self._last.get(node.ino)
         if last is not None and last[0] == attr and last[1] == node.ttl:
             return last[2]
@@ -144,6 +151,8 @@ class Inodes:
             if known.count > 0 or known.node is self.root:
                 continue
             del self.known[ino]
+            if known.answer is not None:
+                self._answers -= 1
             self._gone(known.node)
 
     def forget_all(self) -> None:

@@ -106,9 +106,10 @@ class ContentFiles:
     def _file(self, digest: Digest, size: int, modified_ns: int) -> ContentFile:
         # The kernel believes the size of an inode for ever: damaged content that is mended must be
         # another one.
-        ino = self._number(digest.raw + size.to_bytes(8, "little"))
+        raw = digest.raw
+        ino = self._number(raw + size.to_bytes(8, "little"))
         # The nanoseconds are the store's seal and mean nothing to others.
-        return ContentFile(ino, self, digest, size, modified_ns // _SECOND)
+        return ContentFile(ino, self, digest.algorithm, raw, size, modified_ns // _SECOND)
 
     async def settle(self, digest: Digest) -> None:
         """Find out whether content without .meta is what its name says; `find` answers then."""
@@ -166,26 +167,33 @@ class ContentFiles:
 class ContentFile(File):
     """The bytes of one digest."""
 
-    __slots__ = ("_files", "_seconds", "_size", "digest")
+    __slots__ = ("_algorithm", "_files", "_hash", "_seconds", "_size")
 
     ttl: ClassVar[float] = FOREVER
     constant: ClassVar[bool] = True
 
     def __init__(
-        self, ino: int, files: ContentFiles, digest: Digest, size: int, seconds: int
+        self, ino: int, files: ContentFiles, algorithm: str, raw: bytes, size: int, seconds: int
     ) -> None:
         super().__init__(ino)
         self._files = files
-        self.digest = digest
+        self._algorithm = algorithm
+        # There may be as many of these as the kernel caches: a Digest takes a third more of all.
+        self._hash = raw
         self._size = size
         self._seconds = seconds
+
+    @property
+    def digest(self) -> Digest:
+        """What its bytes hash to."""
+        return Digest.from_raw(self._algorithm, self._hash)
 
     def attr(self) -> Attr:
         time_ns = self._seconds * _SECOND
         return Attr.dated(self._files.mode, time_ns, self._size)
 
     def same(self, other: Node) -> bool:
-        return isinstance(other, ContentFile) and other.digest == self.digest
+        return isinstance(other, ContentFile) and other._hash == self._hash
 
     def xattrs(self) -> Mapping[bytes, bytes]:
         """user.ross.digest, .media_type, .size and .created_at (Unix seconds, decimal)."""

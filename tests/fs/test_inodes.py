@@ -7,7 +7,7 @@ from pyfuse3 import FUSEError
 
 from rossfs.errors import InodeCollision
 from rossfs.fs.attributes import Attributes
-from rossfs.fs.inodes import Inodes
+from rossfs.fs.inodes import ANSWERS, Inodes
 from rossfs.tree.node import Attr, Directory
 from tests.fs.memory import Constant, Memory, MemoryFile
 
@@ -188,3 +188,17 @@ def test_at_the_end_everything_is_forgotten(inodes: Inodes) -> None:
     inodes.forget_all()
     assert [file.forgets for file in files] == [1, 1, 1]
     assert len(inodes) == 0
+
+
+def test_there_is_an_end_to_the_answers_that_are_kept(inodes: Inodes) -> None:
+    nodes = [Constant() for _ in range(ANSWERS + 10)]
+    for _ in range(3):
+        for node in nodes:
+            assert inodes.remember(node, 1).st_ino == node.ino
+    kept = [node for node in nodes if inodes.known[node.ino].answer is not None]
+    assert len(kept) == ANSWERS
+    inodes.forget([(node.ino, 3) for node in kept[:10]])
+    for node in nodes:
+        inodes.remember(node, 1)
+        inodes.remember(node, 1)
+    assert sum(inodes.known[node.ino].answer is not None for node in nodes) == ANSWERS
