@@ -31,10 +31,7 @@ class Workers:
         """Run all *jobs*, in this order; raises what the first that failed raised, when none runs
         any more."""
         self._jobs.extend(jobs)
-        threads = [
-            threading.Thread(target=self._work, name="rossfs-copy", daemon=True)
-            for _ in range(min(self._count, len(self._jobs)) - 1)
-        ]
+        threads = [_Thread(self._work) for _ in range(min(self._count, len(self._jobs)) - 1)]
         try:
             for thread in threads:
                 thread.start()
@@ -69,8 +66,27 @@ class Workers:
                 self._stop.set()
 
 
-def _join(threads: Iterable[threading.Thread]) -> None:
+class _Thread(threading.Thread):
+    """A thread that says itself when its work has ended.
+
+    Thread.join of Python 3.11 and 3.12 takes a thread for ended once an interrupt came while it
+    waited: joined again it returns at once, and temporary files of the job would stay.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="rossfs-copy", daemon=True)
+        self._work = work
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self.ended.set()
+
+
+def _join(threads: Iterable[_Thread]) -> None:
     for thread in threads:
         # One without an ident was never started: the start of another was interrupted.
         if thread.ident is not None:
-            thread.join()
+            thread.ended.wait()

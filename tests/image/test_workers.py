@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -62,3 +64,31 @@ def test_any_exception_comes_out(error: type[BaseException]) -> None:
     with pytest.raises(error):
         Workers(2).run([fail])
     assert not [thread for thread in threading.enumerate() if thread.name == "rossfs-copy"]
+
+
+def test_an_interrupt_waits_for_the_job_of_the_other_thread() -> None:
+    """That job has a temporary file to remove."""
+    workers, ended = Workers(2), threading.Event()
+    main = threading.get_ident()
+
+    def pieces() -> Iterator[bytes]:
+        time.sleep(0.5)  # until the main thread has nothing left to do but to wait
+        signal.pthread_kill(main, signal.SIGINT)
+        while True:
+            time.sleep(0.01)
+            yield b"x"
+
+    def job() -> None:
+        if threading.get_ident() == main:
+            time.sleep(0.2)  # the other thread takes the other job
+            return
+        try:
+            for _ in workers.watched(pieces()):
+                pass
+        finally:
+            time.sleep(0.2)
+            ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        workers.run([job, job])
+    assert ended.is_set()
