@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 
 from rossfs.errors import Conflict, ReadOnlyStore, StoreNotFound
+from rossfs.oci.layout import LAYOUT_FILE
 from rossfs.store import durable, formatfile
 from rossfs.store.lock import StoreLock
 from rossfs.store.paths import Area, Paths
@@ -40,6 +41,11 @@ class Access:
         paths = Paths(root)
         if not os.path.isdir(paths.root):
             raise StoreNotFound(f"no store at {paths.root}: no such directory")
+        if os.path.lexists(f"{paths.root}/{LAYOUT_FILE}"):
+            # It has blobs/ too.
+            raise StoreNotFound(
+                f"no store at {paths.root}: it is an OCI layout, for `rossfs import`"
+            )
         if not any(os.path.lexists(f"{paths.root}/{mark}") for mark in _MARKS):
             raise StoreNotFound(f"no store at {paths.root}: make one with `rossfs init`")
         prepared = formatfile.check(paths)

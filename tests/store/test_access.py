@@ -78,3 +78,10 @@ def test_a_store_of_a_newer_rossfs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store" / "format").write_bytes(b"\x81\xa7version\x07")
     with pytest.raises(UnknownFormat, match="version 7"):
         Access.open(str(tmp_path / "store"))
+
+
+def test_an_oci_layout_is_no_store_though_it_has_blobs(tmp_path: Path) -> None:
+    (tmp_path / "blobs" / "sha256").mkdir(parents=True)
+    (tmp_path / "oci-layout").write_text("{}")
+    with pytest.raises(StoreNotFound, match="rossfs import"):
+        Access.open(str(tmp_path))
