@@ -14,7 +14,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import click
 
@@ -133,7 +133,7 @@ def mount_helper() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run `rossfs` with *argv*; returns the exit status and has told what went wrong."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in _standard_streams():
         if isinstance(stream, io.TextIOWrapper):
             # File names are any bytes: what Python decoded with escapes is printed as it was.
             stream.reconfigure(errors="surrogateescape")
@@ -149,6 +149,15 @@ def run(argv: Sequence[str]) -> int:
         complain("rossfs", error)
         return status_of(error)
     return status
+
+
+def _standard_streams() -> tuple[TextIO, TextIO]:
+    """Standard output and error; what the caller closed goes nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    return sys.stdout, sys.stderr
 
 
 def _invoke(argv: list[str]) -> int:

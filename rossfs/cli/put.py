@@ -65,8 +65,16 @@ def command(
 def _pieces(name: str) -> Iterator[bytes]:
     fd = sys.stdin.fileno() if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while data := os.read(fd, _CHUNK):
+        while data := _read(fd, name):
             yield data
     finally:
         if name != "-":
             os.close(fd)
+
+
+def _read(fd: int, name: str) -> bytes:
+    try:
+        return os.read(fd, _CHUNK)
+    except OSError as error:  # of a directory, for one: read(2) does not know the name
+        error.filename = name
+        raise

@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from rossfs.fs.options import parse
+
 _UNIT = """\
 # Install as /etc/systemd/system/{name}.service, then: systemctl enable --now {name}
 [Unit]
@@ -29,8 +31,14 @@ KillMode=mixed
 WantedBy=multi-user.target
 """
 
+EPILOG = """\b
+Examples:
+  rossfs systemd /var/lib/ross /mnt/ross > /etc/systemd/system/rossfs-ross.service
+  rossfs systemd -o ro,platform=linux/arm64 /var/lib/ross /mnt/arm
+"""
 
-@click.command
+
+@click.command(epilog=EPILOG)
 @click.argument("store")
 @click.argument("mountpoint")
 @click.option("-o", "options", multiple=True, metavar="OPTIONS", help="Options of the mount.")
@@ -38,6 +46,7 @@ def command(store: str, mountpoint: str, options: tuple[str, ...]) -> None:
     """Print a systemd service that mounts STORE on MOUNTPOINT."""
     store, mountpoint = os.path.abspath(store), os.path.abspath(mountpoint)
     joined = ",".join(options)
+    parse(joined)  # better refused here than at boot
     click.echo(
         _UNIT.format(
             name="rossfs-" + re.sub(r"[^A-Za-z0-9_.-]", "-", os.path.basename(mountpoint)),

@@ -56,7 +56,10 @@ def _serve(
     except ImportError as error:
         raise MountFailed(f"cannot serve a mount: {error}") from error
     buffer = LogBuffer()
-    log = Log(buffer, path=options.log, debug=options.debug, journal=supervisor.journal)
+    try:
+        log = Log(buffer, path=options.log, debug=options.debug, journal=supervisor.journal)
+    except OSError as error:
+        raise MountFailed(f"cannot write the log: {error.filename}: {error.strerror}") from error
     try:
         session.run(session.Session(store, path, options, buffer, log), readiness)
     finally:

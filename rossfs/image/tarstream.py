@@ -126,7 +126,11 @@ class TarReader:
         if not header or header == _ZEROS:
             return None
         if len(header) < BLOCK:
-            raise InvalidSource(self._truncated())
+            raise InvalidSource(
+                self._truncated()
+                if self._offset
+                else f"{self._source} is no tar archive, or truncated: it has {len(header)} bytes"
+            )
         stated = self._number(header[148:156])
         if stated != sum(header) - sum(header[148:156]) + 8 * 0x20:
             where = f" at byte {self._offset}" if self._offset else ""

@@ -80,6 +80,11 @@ def _parse(text: str) -> Place:
         transport = Transport(prefix) if colon else None
     except ValueError:
         transport = None
+    if transport is None and rest.startswith("//") and not os.path.lexists(text):
+        raise UsageError(
+            f"{quote(text)} is not in reach of rossfs, only files are: `skopeo copy` goes between"
+            " it and oci:DIR:NAME"
+        )
     path, selection = rest if transport else text, ""
     if transport is not None and not os.path.lexists(path):
         path, _, selection = path.partition(":")

@@ -113,6 +113,8 @@ def normalise(repository: str) -> str:
 
 def check_repository(text: str) -> None:
     """Raise InvalidReference unless *text* is the name of a repository, complete with namespace."""
+    if not text:
+        raise InvalidReference('"" is no repository name: it is empty; a tag is in a repository')
     first, slash, rest = text.partition("/")
     if slash and is_host(first):
         _check_components(text, rest)

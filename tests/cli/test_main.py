@@ -156,3 +156,15 @@ def test_a_file_name_of_any_bytes_is_printed_as_it_is(tmp_path: Path) -> None:
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("rossfs 0.")
+
+
+def test_a_closed_output_is_no_fault_of_the_program() -> None:
+    ended = subprocess.run(
+        ["sh", "-c", '"$@" --version >&-', "sh", *ROSSFS],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert b"Traceback" not in ended.stderr
+    assert ended.returncode == 0

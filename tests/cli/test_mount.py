@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from rossfs.cli.mount import helper, parse_helper
 from rossfs.errors import InvalidOption, UsageError
 from tests.builders import ross_store
+from tests.mounts import ROOT, ROSSFS
 
 
 def test_flags_come_after_the_places() -> None:
@@ -71,3 +73,23 @@ def test_a_fake_mount_checks_what_it_can(
     assert helper([str(tmp_path / "store"), str(tmp_path / "place"), "-f", "-v"]) == 0
     assert "mounted on" in capsys.readouterr().out
     assert helper([str(tmp_path / "store"), str(tmp_path / "missing"), "-f"]) == 32
+
+
+def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mnt").mkdir()
+    ross_store(tmp_path / "store")
+    ended = subprocess.run(
+        [
+            *(*ROSSFS, "mount", "-o", f"log={tmp_path}/none/log"),
+            *(tmp_path / "store", tmp_path / "mnt"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 8
+    assert ended.stderr == (
+        f"rossfs: cannot write the log: {tmp_path}/none/log: No such file or directory\n"
+    )

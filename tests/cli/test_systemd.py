@@ -46,3 +46,12 @@ def test_relative_paths_become_absolute(
 def test_odd_paths_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     keys = unit(capsys, '/a b"c', "/100%$x")
     assert keys["ExecStart"].endswith(' -- "/a b\\"c" "/100%%$$x"')
+
+
+def test_a_wrong_option_is_refused_here_and_not_at_boot(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["systemd", "/s", "/m", "-o", "bogus"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "bogus" in told.err

@@ -76,3 +76,10 @@ def test_a_destination_is_a_layout_or_an_archive(
 def test_a_destination_that_cannot_be_is_refused(text: str, docker: bool | None) -> None:
     with pytest.raises(UsageError):
         parse_destination(text, docker=docker)
+
+
+def test_what_lies_behind_a_network_is_not_looked_for_on_disk() -> None:
+    with pytest.raises(UsageError, match="skopeo copy"):
+        parse_source("docker://debian")
+    with pytest.raises(UsageError, match="skopeo copy"):
+        parse_destination("docker://registry.example/app:v1")
