@@ -74,8 +74,13 @@ def _command(name: str, command: click.Command, parent: click.Context) -> Iterat
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        # Every command has --help; it is enough to say so once.
-        if record is not None and (parameter.name != "help" or context.parent is None):
+        # Every command has --help; it is enough to say so once;
+        # and the usage names the arguments.
+        if (
+            isinstance(parameter, click.Option)
+            and record is not None
+            and (context.parent is None or "--help" not in parameter.opts)
+        ):
             yield ".TP"
             yield rf"\fB{_escape(record[0])}\fR"
             yield _inline(" ".join(record[1].split()))

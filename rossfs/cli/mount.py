@@ -25,6 +25,10 @@ from rossfs.fs.options import MountOptions, parse
 _USAGE = 1
 _FAILED = 32
 
+_HELPER_USAGE = (
+    "usage: mount.rossfs STORE MOUNTPOINT [-sfnv] [-o OPTIONS] (see `rossfs mount --help`)"
+)
+
 OPTIONS_HELP = """\b
 Options behind -o, separated by commas:
   ro                    refuse every change
@@ -39,6 +43,12 @@ Options behind -o, separated by commas:
   log=FILE              write the log there; SIGUSR1 adds the stacks of all threads
   debug                 log everything
   foreground            do not become a daemon
+
+\b
+Examples:
+  rossfs mount /var/lib/ross /mnt/ross
+  rossfs mount -o ro,platform=linux/arm64 store mnt
+  mount -t rossfs -o ro /var/lib/ross /mnt/ross     the same by mount(8), as root
 """
 
 
@@ -79,7 +89,7 @@ def parse_helper(argv: Sequence[str]) -> HelperCall:
     except getopt.GetoptError as error:
         raise UsageError(error.msg) from error
     if len(places) != 2:
-        raise UsageError("usage: mount.rossfs STORE MOUNTPOINT [-sfnv] [-o OPTIONS]")
+        raise UsageError(_HELPER_USAGE)
     given = {flag for flag, _ in flags}
     text = ",".join(value for flag, value in flags if flag == "-o")
     options = parse(text, sloppy="-s" in given)
@@ -90,6 +100,9 @@ def parse_helper(argv: Sequence[str]) -> HelperCall:
 
 def helper(argv: Sequence[str]) -> int:
     """Run `mount.rossfs` with *argv*; returns the exit status of mount(8)."""
+    if any(argument in ("-h", "--help") for argument in argv):
+        print(_HELPER_USAGE)
+        return 0
     try:
         call = parse_helper(argv)
     except RossfsError as error:

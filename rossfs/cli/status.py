@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from rossfs.cli.output import time_text
 from rossfs.errors import MountFailed, NotFound
 from rossfs.fs.mountinfo import Mount, mounts_on
 from rossfs.fs.mountpoint import Health, canonical, health
@@ -14,8 +15,14 @@ from rossfs.fs.mountpoint import Health, canonical, health
 _LOG_LINES = 10
 _WIDTH = 24
 
+EPILOG = """\b
+Examples:
+  rossfs status /mnt/ross
+  rossfs status --json /mnt/ross | jq .stats.requests
+"""
 
-@click.command
+
+@click.command(epilog=EPILOG)
 @click.argument("mountpoint")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(mountpoint: str, as_json: bool) -> None:
@@ -77,11 +84,17 @@ def _print(status: dict[str, Any]) -> None:
     click.echo(f"{'options:':{_WIDTH}}{','.join(status['options'])}")
     for name, value in _flat("", status.get("stats", {})):
         if name not in status:
-            click.echo(f"{name + ':':{_WIDTH}}{value}")
+            click.echo(f"{name + ':':{_WIDTH}}{_readable(name, value)}")
     for item in status.get("damaged", []):
         click.echo(f"{'damaged:':{_WIDTH}}{item['digest']} {item['reason']}")
     for line in status.get("log", [])[-_LOG_LINES:]:
         click.echo(f"{'log:':{_WIDTH}}{line}")
+
+
+def _readable(name: str, value: Any) -> str:
+    if name == "mounted_at":
+        return time_text(value)
+    return f"{value} s" if name == "uptime" else str(value)
 
 
 def _flat(prefix: str, values: dict[str, Any]) -> list[tuple[str, Any]]:

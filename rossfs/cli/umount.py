@@ -7,8 +7,14 @@ import click
 from rossfs.fs.mountpoint import canonical
 from rossfs.fs.unmount import unmount
 
+EPILOG = """\b
+Examples:
+  rossfs umount /mnt/ross
+  rossfs umount --lazy /mnt/ross
+"""
 
-@click.command
+
+@click.command(epilog=EPILOG)
 @click.argument("mountpoint")
 @click.option(
     "-l", "--lazy", is_flag=True, help="Take the mount out of the tree now, even if it is in use."
