@@ -15,6 +15,7 @@ from enum import Enum
 from rossfs.errors import Busy, MountFailed, NotFound, UsageError
 from rossfs.fs import blocking, presence, unmount
 from rossfs.fs.mountinfo import Mount, mounts_on
+from rossfs.store.paths import Paths
 
 _STACK = 16  # dead mounts on one mount point; more than one only if somebody mounted over them
 
@@ -65,8 +66,8 @@ def prepare(path: str, store: str) -> str:
     """Make sure that *store* can be mounted on *path*; returns the canonical mount point.
 
     What a killed server left there is unmounted.  Busy if a living server serves it, NotFound or
-    UsageError if it is no directory, UsageError if the store lies below it (the server would wait
-    for itself), MountFailed if what is there cannot be cleared away.
+    UsageError if it is no directory, UsageError if it hides the store or a part of it (the server
+    would wait for itself), MountFailed if what is there cannot be cleared away.
     """
     path = canonical(path)
     for _ in range(_STACK):
@@ -87,8 +88,11 @@ def prepare(path: str, store: str) -> str:
             raise UsageError(f"mount point {path} is not a directory")
         case int(number):
             raise MountFailed(f"mount point {path}: {os.strerror(number)}")
-    if os.path.commonpath([path, os.path.realpath(store)]) == path:
+    store_path = os.path.realpath(store)
+    if os.path.commonpath([path, store_path]) == path:
         raise UsageError(f"the store {store} lies in the mount point {path}")
+    if (hidden := Paths(store_path).directory_of(path)) is not None:
+        raise UsageError(f"the mount point {path} lies in {hidden}, which belongs to the store")
     return path
 
 

@@ -64,6 +64,15 @@ class Paths:
         self.cache = f"{self.root}/cache"
         self._areas = {area: f"{self.root}/{area.value}" for area in Area}
 
+    def directory_of(self, path: str) -> str | None:
+        """The directory of the store that is or holds the absolute *path*; None if it is none of
+        those that are read and written here."""
+        own = (*self._areas.values(), self.tags, self.incoming, self.pins, self.quarantine)
+        for directory in (*own, self.cache):
+            if os.path.commonpath([path, directory]) == directory:
+                return directory
+        return None
+
     def area(self, area: Area, algorithm: str = "sha256") -> str:
         """The directory that holds the content of *area* hashed with *algorithm*."""
         return f"{self._areas[area]}/{algorithm}"

@@ -50,6 +50,17 @@ def test_a_store_below_the_mount_point_would_wait_for_itself(tmp_path: Path, sto
         prepare(str(place), str(place / store))
 
 
+@pytest.mark.parametrize(
+    "name", ["blobs", "blobs/sha256", "manifests", "indexes", "tags", "tags/a", "incoming", "pins"]
+)
+def test_a_mount_point_that_hides_content_would_wait_for_itself(tmp_path: Path, name: str) -> None:
+    (tmp_path / "store" / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("store")
+    for store in ("store", "link"):
+        with pytest.raises(UsageError, match="belongs to the store"):
+            prepare(str(tmp_path / "link" / name), str(tmp_path / store))
+
+
 def test_a_mount_point_in_the_store_is_fine(tmp_path: Path) -> None:
     (tmp_path / "store" / "mnt").mkdir(parents=True)
     prepare(str(tmp_path / "store" / "mnt"), str(tmp_path / "store"))

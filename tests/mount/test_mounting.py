@@ -275,6 +275,7 @@ def test_a_signal_shows_the_stacks(content: RossStore, mount: Mount) -> None:
         ("store", "file", 2, b"is not a directory"),
         ("store", "store", 2, b"lies in the mount point"),
         ("store", ".", 2, b"lies in the mount point"),
+        ("store", "store/tags", 2, b"belongs to the store"),
     ],
 )
 def test_what_cannot_be_mounted_is_told_in_one_line(
