@@ -58,16 +58,19 @@ class DamagedContent(NamedTuple):
 class StateFile(File):
     """A file whose text is made at each opening; nothing of it is cached."""
 
-    __slots__ = ("_make",)
+    __slots__ = ("_make", "_since_ns")
 
-    def __init__(self, ino: int, make: Callable[[], bytes]) -> None:
+    def __init__(self, ino: int, make: Callable[[], bytes], since_ns: int = 0) -> None:
         super().__init__(ino)
         self._make = make
+        self._since_ns = since_ns
 
     def attr(self) -> Attr:
         # The size is right for now: programs that believe it (tail, wc -c) read what there is.
         now = time.time_ns()
-        return Attr.dated(stat.S_IFREG | 0o444, now, len(self._make()))
+        attr = Attr.dated(stat.S_IFREG | 0o444, now, len(self._make()))
+        # tar takes a new ctime for a change while it reads, and fails.
+        return attr._replace(ctime_ns=self._since_ns)
 
     async def open(self, flags: int, caller: Caller) -> Handle:
         """Take the text as it is now; EROFS for writing."""
@@ -97,12 +100,13 @@ def state_directory(
             b"version": BytesFile(
                 Fixed.STATE_VERSION, f"rossfs {rossfs.__version__}\n".encode(), modified_ns
             ),
-            b"stats": StateFile(Fixed.STATE_STATS, lambda: _json(stats())),
+            b"stats": StateFile(Fixed.STATE_STATS, lambda: _json(stats()), modified_ns),
             b"damaged": StateFile(
                 Fixed.STATE_DAMAGED,
                 lambda: "".join(f"{json.dumps(item._asdict())}\n" for item in damaged()).encode(),
+                modified_ns,
             ),
-            b"log": StateFile(Fixed.STATE_LOG, log.text),
+            b"log": StateFile(Fixed.STATE_LOG, log.text, modified_ns),
         },
         modified_ns,
     )
