@@ -3,7 +3,8 @@
 Content is named by its digest and never changes, so the kernel keeps attributes and pages for ever.
 Before the first byte is served, bytes that rossfs did not hash on their way in are hashed whole, in
 a worker thread, once however many open the file at once; manifests and indexes are hashed in any
-case.  Wrong bytes are EIO and are listed in .ross/damaged.
+case; so are bytes that somebody writes to in place while they are open, as the modification time
+tells.  Wrong bytes are EIO and are listed in .ross/damaged.
 
 Opening for writing is Published: the kernel's side may find a writable file by the same path.
 Changes of mode, times and owner succeed and change nothing, so that cp -p and install work.
@@ -25,10 +26,11 @@ import trio
 
 from rossfs.errors import BlobNotFound, Damaged
 from rossfs.oci.digest import Digest
-from rossfs.store.content import Content, Unproven
+from rossfs.store.content import Content, Unproven, is_sealed
 from rossfs.store.contents import Contents
+from rossfs.store.hashing import hash_file
 from rossfs.store.paths import Area
-from rossfs.store.verify import Identity
+from rossfs.store.verify import Identity, identity_of
 from rossfs.tree.node import (
     FOREVER,
     Attr,
@@ -49,6 +51,10 @@ BUFFER = 1 << 20
 _SECOND = 10**9
 _DAY = 86400
 _TOLD = 1000
+
+_TRUST = 0.01
+"""Seconds for which a file that is open is taken to be as it was: asking costs a third of a read
+of 4 KiB."""
 
 _log = logging.getLogger("rossfs.tree")
 
@@ -229,7 +235,7 @@ class ContentFile(File):
 class ContentHandle(Handle):
     """An open file of the store."""
 
-    __slots__ = ("_content", "_fd", "_files", "_size")
+    __slots__ = ("_content", "_fd", "_files", "_modified_ns", "_size", "_trusted")
 
     keep_cache: ClassVar[bool] = True
 
@@ -238,6 +244,9 @@ class ContentHandle(Handle):
         self._content = content
         self._size = content.size
         self._fd = fd
+        self._modified_ns = os.fstat(fd).st_mtime_ns
+        """Of the bytes that are known to be right."""
+        self._trusted = 0.0
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         """From the page cache in place; in a worker thread if that would have to wait for the disk.
@@ -252,7 +261,7 @@ class ContentHandle(Handle):
             size = left
         view = files.buffer[:size]
         try:
-            if os.preadv(self._fd, (view,), offset, files.nowait) == size:
+            if os.preadv(self._fd, (view,), offset, files.nowait) == size and self._is_as_it_was():
                 return view
         except BlockingIOError:
             pass
@@ -261,7 +270,36 @@ class ContentHandle(Handle):
                 raise
             files.nowait = 0
             return await self.read(offset, size)
-        return await trio.to_thread.run_sync(self._read_all, offset, size)
+        return await trio.to_thread.run_sync(self._read_checked, offset, size)
+
+    def _is_as_it_was(self) -> bool:
+        now = time.monotonic()
+        if now >= self._trusted:
+            if os.fstat(self._fd).st_mtime_ns != self._modified_ns:
+                return False
+            self._trusted = now + _TRUST
+        return True
+
+    def _read_checked(self, offset: int, size: int) -> bytes:
+        while True:
+            data = self._read_all(offset, size)
+            modified_ns = os.fstat(self._fd).st_mtime_ns
+            if modified_ns == self._modified_ns:
+                return data
+            self._check_again(modified_ns)
+
+    def _check_again(self, modified_ns: int) -> None:
+        """Somebody wrote to the file, or gave it another time, while it was open."""
+        digest, path = self._content.digest, self._content.path
+        if not is_sealed(digest, modified_ns):
+            verifier, now = self._files.contents.verifier, identity_of(os.fstat(self._fd))
+            if verifier.verdict(path, now) is False:
+                raise Damaged(f"{digest} is damaged")
+            actual, size = hash_file(self._fd, digest.algorithm)
+            if actual != digest:
+                reason = f"{digest} is damaged: its {size} bytes hash to {actual}"
+                raise self._accused(reason)
+        self._modified_ns = modified_ns
 
     def _read_all(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)
@@ -273,14 +311,17 @@ class ContentHandle(Handle):
         return data
 
     def _cut_off(self) -> Damaged:
-        """Remember that somebody made the file shorter after it was opened."""
-        content = self._content
-        status = os.fstat(self._fd)
-        now = content._replace(
-            size=status.st_size, modified_ns=status.st_mtime_ns, changed_ns=status.st_ctime_ns
+        """Somebody made the file shorter after it was opened."""
+        left = os.fstat(self._fd).st_size
+        return self._accused(
+            f"{self._content.digest} is damaged: only {left} of {self._size} bytes are left"
         )
-        reason = (
-            f"{content.digest} is damaged: only {status.st_size} of {self._size} bytes are left"
+
+    def _accused(self, reason: str) -> Damaged:
+        """Remember what became of the file since it was opened."""
+        status = os.fstat(self._fd)
+        now = self._content._replace(
+            size=status.st_size, modified_ns=status.st_mtime_ns, changed_ns=status.st_ctime_ns
         )
         return self._files.contents.verifier.accuse(now, reason)
 

@@ -160,12 +160,41 @@ async def test_a_file_cut_off_while_it_is_open_is_an_error_and_never_short(
     digest = ross.put_blob(OCTET_STREAM, DATA)
     handle = await open_file(files, digest)
     os.truncate(ross.path(digest), 5000)
-    assert bytes(await handle.read(0, 4096)) == DATA[:4096]
-    for offset in (4096, 8192):
-        with pytest.raises(Damaged, match="5000"):
+    for offset in (4096, 8192, 0):
+        with pytest.raises(Damaged):
             await handle.read(offset, 4096)
     await handle.release()
     assert [found for found, _ in files.contents.verifier.damaged()] == [digest]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+async def test_a_file_that_is_written_to_while_it_is_open_is_an_error(
+    ross: RossStore, files: ContentFiles, sealed: bool
+) -> None:
+    digest = put(files.contents, DATA) if sealed else ross.put_blob(OCTET_STREAM, DATA)
+    handle = await open_file(files, digest)
+    path = ross.path(digest)
+    path.write_bytes(DATA[:5000] + b"other" + DATA[5005:])
+    for offset in (4096, 0):
+        with pytest.raises(Damaged):
+            await handle.read(offset, 4096)
+    [(found, reason)] = files.contents.verifier.damaged()
+    assert found == digest
+    assert "hash to" in reason
+    await handle.release()
+
+
+async def test_another_time_of_an_open_file_does_not_hide_its_bytes(
+    ross: RossStore, files: ContentFiles
+) -> None:
+    digest = put(files.contents, DATA)
+    handle = await open_file(files, digest)
+    os.utime(ross.path(digest), ns=(0, 12345))
+    for _ in range(2):
+        assert bytes(await handle.read(0, 4096)) == DATA[:4096]
+    assert put(files.contents, DATA) == digest  # touches it: another time, another seal
+    assert bytes(await handle.read(0, 4096)) == DATA[:4096]
+    await handle.release()
 
 
 async def test_what_was_removed_since_is_not_found(ross: RossStore, files: ContentFiles) -> None:
