@@ -5,7 +5,9 @@ request inside it until the kernel forgets it.  An event becomes "forget this na
 sent
 
  - while a handler for that directory waits: the kernel would have to wait for its lock (see fs/);
- - for a name that this mount changed itself within the last second: the kernel knows;
+ - for a name that this mount changed itself within the last second: the kernel knows.  Where names
+   are cached for longer than that, it is sent when the second is over, for it may have been
+   somebody else;
  - for a name that appears where no answer "absent" was cached and nothing can be replaced.
 
 If events were lost (IN_Q_OVERFLOW) or a watched directory was moved, the names at the root are
@@ -35,7 +37,7 @@ from rossfs.tree.node import Directory
 log = logging.getLogger("rossfs.fs")
 
 ECHO = 1.0
-"""Seconds for which a change is taken for our own.  As long as the longest ttl of what can change:
+"""Seconds for which a change is taken for our own.  As long as the ttl of what can be replaced:
 were it another process's after all, the kernel asks again then anyway."""
 
 RETRY = 1.0
@@ -82,7 +84,8 @@ class Watcher:
         self._blind: set[int] = set()
         self._busy: defaultdict[int, int] = defaultdict(int)
         self._echoes: dict[tuple[int, bytes], float] = {}
-        self._deferred: defaultdict[int, set[bytes]] = defaultdict(set)
+        self._deferred: defaultdict[int, dict[bytes, bool]] = defaultdict(dict)
+        self._late: dict[tuple[int, bytes], float] = {}
         self._wake = trio.Event()
         self._complained: set[int | None] = set()
         self._inotify: INotify | None = None
@@ -193,8 +196,8 @@ class Watcher:
 
     @contextmanager
     def suppressed(self, ino: int, name: bytes) -> Iterator[None]:
-        """While this lasts the handler changes *name* in the directory *ino*; the kernel knows, so
-        echoes of it are dropped until a second later."""
+        """While this lasts the handler changes *name* in the directory *ino*; unless it fails, the
+        kernel knows, so echoes of it are held back until a second later."""
         key = (ino, name)
         if len(self._echoes) > _MANY:
             now = time.monotonic()
@@ -203,20 +206,28 @@ class Watcher:
         try:
             with self.handling(ino):
                 yield
-        finally:
-            self._echoes[key] = time.monotonic() + ECHO
+        except BaseException:
+            # It changed nothing: who did was somebody else.
+            del self._echoes[key]
+            raise
+        self._echoes[key] = time.monotonic() + ECHO
 
-    def _tell(self, ino: int, name: bytes) -> None:
-        """Let the kernel forget *name* in the directory *ino*, now, later or not at all."""
+    def _tell(self, ino: int, name: bytes, lasting: bool) -> None:
+        """Let the kernel forget *name* in the directory *ino*: now, later, or not at all if that is
+        an echo and what it caches there is not *lasting*."""
+        if ino in self._busy:
+            self._deferred[ino][name] = lasting
+            return
         expiry = self._echoes.get((ino, name))
         if expiry is not None:
             if expiry > time.monotonic():
+                if lasting:
+                    if not self._late:
+                        self._wake.set()
+                    self._late[ino, name] = expiry
                 return
             del self._echoes[ino, name]
-        if ino in self._busy:
-            self._deferred[ino].add(name)
-        else:
-            self._forget(ino, name)
+        self._forget(ino, name)
 
     # Events
 
@@ -229,12 +240,21 @@ class Watcher:
 
     async def _send_deferred(self) -> None:
         while True:
-            await self._wake.wait()
+            # In the order of their expiry, almost.
+            soonest = next(iter(self._late.values()), float("inf"))
+            with trio.move_on_after(max(0.0, soonest - time.monotonic())):
+                await self._wake.wait()
             # The handler that woke us has sent its reply: it does not wait between the two.
             self._wake = trio.Event()
             for ino in [ino for ino in self._deferred if ino not in self._busy]:
-                for name in self._deferred.pop(ino):
-                    self._tell(ino, name)
+                for name, lasting in self._deferred.pop(ino).items():
+                    self._tell(ino, name, lasting)
+            now = time.monotonic()
+            for (ino, name), expiry in list(self._late.items()):
+                if expiry > now:
+                    break
+                del self._late[ino, name]
+                self._tell(ino, name, True)
 
     async def _read_events(self, fd: int) -> None:
         while True:
@@ -287,7 +307,7 @@ class Watcher:
                     or shown != name
                     or (directory.replaces and mask & ~flags.CREATE & _COMES)
                 ):
-                    self._tell(ino, shown)
+                    self._tell(ino, shown, not directory.replaces)
 
     def _forget_paths(self, path: str) -> None:
         """A directory at *path* was moved: watches of it and below follow it, their names do
@@ -309,4 +329,4 @@ class Watcher:
             return
         for name, place in places:
             if place is not None and place.ttl:
-                self._tell(self._root.ino, name)
+                self._tell(self._root.ino, name, True)

@@ -1,97 +1,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from rossfs.fs import notify
 from rossfs.fs.attributes import Attributes
 from rossfs.fs.inodes import Inodes
 from rossfs.fs.notify import Watcher
-from rossfs.tree.node import FOREVER, Directory
+from rossfs.tree.node import Directory
 from tests.fs.memory import Memory
-
-Told = list[tuple[int, bytes]]
-
-DEADLINE = 20.0
-
-
-class Place(Memory):
-    """A directory of the mount whose names may be cached."""
-
-    ttl: ClassVar[float] = 1.0
-
-
-class Digests(Place):
-    """A directory in which a name means one content for ever."""
-
-    replaces: ClassVar[bool] = False
-
-
-class Closed(Place):
-    """A directory whose absent names are cached."""
-
-    negative_ttl: ClassVar[float] = FOREVER
-
-
-class Suffixed(Place):
-    """A directory that shows `name` when `name.json` changes."""
-
-    def shown_as(self, name: bytes) -> Sequence[bytes]:
-        return (name.removesuffix(b".json"),) if name.endswith(b".json") else ()
-
-
-@pytest.fixture
-def told() -> Told:
-    return []
-
-
-@pytest.fixture
-def root() -> Memory:
-    return Memory(
-        {b"tags": Place(ino=10), b"blobs": Digests(ino=11), b"incoming": Memory(ino=12)}, ino=1
-    )
-
-
-@pytest.fixture
-def watcher(root: Memory, told: Told) -> Iterator[Watcher]:
-    with closing(Watcher(root, lambda parent, name: told.append((parent, name)))) as watcher:
-        yield watcher
-
-
-@asynccontextmanager
-async def running(watcher: Watcher) -> AsyncIterator[None]:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(watcher.run)
-        await wait_all_tasks_blocked()
-        yield
-        nursery.cancel_scope.cancel()
-
-
-async def becomes(condition: Callable[[], bool]) -> None:
-    """Wait until *condition* holds: what is read from inotify sets no event."""
-    with trio.fail_after(DEADLINE):
-        while not condition():  # noqa: ASYNC110
-            await trio.sleep(0.001)
-
-
-async def until(told: Told, *expected: tuple[int, bytes]) -> None:
-    """Wait until the kernel was told all of *expected* and nothing else."""
-    await becomes(lambda: set(told) >= set(expected))
-    assert set(told) == set(expected)
-    told.clear()
-
-
-def watched(watcher: Watcher, directory: Directory) -> Directory:
-    watcher.appeared(directory)
-    watcher.watch(directory)
-    return directory
+from tests.fs.watching import (
+    Closed,
+    Digests,
+    Place,
+    Suffixed,
+    Told,
+    becomes,
+    running,
+    until,
+    watched,
+)
 
 
 async def test_changes_by_others_are_told(watcher: Watcher, told: Told, tmp_path: Path) -> None:
@@ -340,68 +272,6 @@ async def test_lost_events_end_everything_that_is_cached(
         watcher.watch(place)
         (tmp_path / "x").write_text("x")
         await until(told, (7, b"x"))
-
-
-# What is not told, or later
-
-
-async def test_our_own_changes_are_not_told(watcher: Watcher, told: Told, tmp_path: Path) -> None:
-    watched(watcher, Place(ino=7, paths=[str(tmp_path)]))
-    watched(watcher, Place(ino=8, paths=[str(tmp_path)]))
-    async with running(watcher):
-        with watcher.suppressed(7, b"ours"):
-            (tmp_path / "ours").write_text("x")
-        (tmp_path / "theirs").write_text("x")
-        await until(told, (7, b"theirs"), (8, b"theirs"), (8, b"ours"))
-
-
-async def test_changes_are_told_again_after_a_while(
-    watcher: Watcher, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notify, "ECHO", 0.0)
-    watched(watcher, Place(ino=7, paths=[str(tmp_path)]))
-    async with running(watcher):
-        with watcher.suppressed(7, b"x"):
-            pass
-        (tmp_path / "x").write_text("x")
-        await until(told, (7, b"x"))
-
-
-async def test_nothing_is_told_while_a_handler_waits(
-    watcher: Watcher, told: Told, tmp_path: Path
-) -> None:
-    watched(watcher, Place(ino=7, paths=[str(tmp_path)]))
-    watched(watcher, Place(ino=8, paths=[str(tmp_path)]))
-    async with running(watcher):
-        with watcher.handling(7), watcher.suppressed(7, b"ours"):
-            (tmp_path / "x").write_text("x")
-            (tmp_path / "ours").write_text("x")
-            await until(told, (8, b"x"), (8, b"ours"))
-            await trio.sleep(0.01)
-            assert not told
-        await until(told, (7, b"x"))
-
-
-async def test_what_waits_is_dropped_when_the_kernel_forgets(
-    watcher: Watcher, told: Told, tmp_path: Path
-) -> None:
-    place = watched(watcher, Place(ino=7, paths=[str(tmp_path)]))
-    watched(watcher, Place(ino=8, paths=[str(tmp_path)]))
-    async with running(watcher):
-        with watcher.handling(7):
-            (tmp_path / "x").write_text("x")
-            await until(told, (8, b"x"))
-            watcher.vanished(place)
-        await wait_all_tasks_blocked()
-        assert not told
-
-
-def test_expected_echoes_do_not_pile_up(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "ECHO", 0.0)
-    for number in range(3 * notify._MANY):
-        with watcher.suppressed(7, b"%d" % number):
-            pass
-    assert len(watcher._echoes) <= notify._MANY + 1
 
 
 @pytest.mark.expects_warnings

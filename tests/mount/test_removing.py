@@ -31,6 +31,18 @@ def test_a_blob_that_nothing_needs_is_removed(tagging: Tagging) -> None:
     assert path.read_bytes() == data
 
 
+def test_what_was_removed_here_may_come_and_go_elsewhere(tagging: Tagging) -> None:
+    """At once: the mount must not take it for the echo of its own change."""
+    data = f"again {tagging.name}".encode()
+    digest, _ = tagging.store.put_blob(builders.OCTET_STREAM, data)
+    path = tagging.mount / "blobs/sha256" / digest.hex
+    os.unlink(path)
+    tagging.store.put_blob(builders.OCTET_STREAM, data)
+    assert path.read_bytes() == data
+    tagging.store.delete_blob(digest)
+    eventually(is_gone, path)
+
+
 def test_what_an_image_needs_is_not_removed(tagging: Tagging) -> None:
     image = tagging.one
     for digest in (image.config, *image.layers):
