@@ -323,6 +323,25 @@ def test_bytes_that_go_bad_after_they_were_checked(
     live.mounted.expect_log("is damaged")
 
 
+def test_bytes_that_go_bad_under_an_open_file(live: Live) -> None:
+    data = random.Random(12).randbytes(4 << 20)
+    digest = live.ross.put_blob(builders.OCTET_STREAM, data)
+    live.mounted.expect_log("damaged")
+    with open(live.blob(digest), "rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 1000, 0) == data[:1000]
+        with open(live.ross.path(digest), "r+b") as native:
+            native.seek(3 << 20)
+            native.write(b"EVIL")
+
+        def read_anew() -> str:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            return refused(os.pread, file.fileno(), 1000, 3 << 20)
+
+        eventually(lambda: read_anew() == "EIO")
+    assert refused(live.blob(digest).read_bytes) == "EIO"
+    assert live.damaged() == [str(digest)]
+
+
 def test_a_blob_that_is_cut_off_while_it_is_read(live: Live) -> None:
     data = random.Random(7).randbytes(4 << 20)
     digest = live.ross.put_blob(builders.OCTET_STREAM, data)
