@@ -8,7 +8,8 @@ shell gets.
             BlobNotFound  ManifestNotFound  TagNotFound  RepositoryNotFound  StoreNotFound
             MissingContent                    a manifest names what is not here
         InvalidName             EINVAL    2   outside the grammar of the specification
-            InvalidDigest  InvalidReference  InvalidPlatform  NameTooLong (ENAMETOOLONG)
+            InvalidDigest  AmbiguousDigest  InvalidReference  InvalidPlatform
+            NameTooLong (ENAMETOOLONG)
         InvalidDocument         EBADMSG   4   JSON that is no manifest, index or config
         InvalidSource           EBADMSG   4   no image archive or layout, or a broken one
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
@@ -93,6 +94,10 @@ class InvalidName(RossfsError):
 
 class InvalidDigest(InvalidName):
     """Text that is no digest, or one of an algorithm that cannot be used here."""
+
+
+class AmbiguousDigest(InvalidName):
+    """The beginning of several digests."""
 
 
 class InvalidReference(InvalidName):

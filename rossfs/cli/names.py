@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from rossfs.errors import InvalidReference, RossfsError
+from rossfs.errors import AmbiguousDigest, InvalidReference, RossfsError, TagNotFound
 from rossfs.oci.digest import Digest
-from rossfs.oci.reference import Reference, parse_digest_or_reference
+from rossfs.oci.reference import (
+    DEFAULT_NAMESPACE,
+    Reference,
+    normalise,
+    parse_digest_or_reference,
+)
 
 if TYPE_CHECKING:
     from rossfs.store.store import Store
 
 _CANDIDATES = 500
+
+_PREFIX = re.compile("[0-9a-f]{6,63}")
+"""What may be the beginning of a digest: `rossfs images` shows 12 digits."""
 
 
 class Named(NamedTuple):
@@ -27,9 +36,11 @@ class Named(NamedTuple):
 
 
 def resolve(store: Store, text: str) -> Named:
-    """Find what *text* names: `nginx`, `lab/app:v1`, `sha256:<hex>` or the 64 digits.
+    """Find what *text* names: `nginx`, `lab/app:v1`, `sha256:<hex>`, the 64 digits, or at least six
+    of them where only one image begins with those and no tag has that name.
 
-    TagNotFound, InvalidReference, InvalidDigest.  That a digest is stored is not checked.
+    TagNotFound, AmbiguousDigest, InvalidReference, InvalidDigest.  That a whole digest is stored is
+    not checked.
     """
     value = parse_digest_or_reference(text)
     if isinstance(value, Digest):
@@ -37,7 +48,23 @@ def resolve(store: Store, text: str) -> Named:
     if value.digest is not None:
         return Named(value.digest, value)
     assert value.tag is not None, "a reference without digest has a tag"
-    return Named(store.tags.get(value.repository, value.tag).digest, value)
+    value = _stored(store, value)
+    try:
+        return Named(store.tags.get(value.repository, value.tag or "").digest, value)
+    except TagNotFound:
+        if _PREFIX.fullmatch(text) and (digest := _beginning(store, text)) is not None:
+            return Named(digest, None)
+        raise
+
+
+def repository_in(store: Store, text: str) -> str:
+    """The repository that *text* names: `library/nginx` for nginx, but nginx if only that exists,
+    as `mkdir tags/nginx` in a mount makes it.  InvalidReference."""
+    repository = normalise(text)
+    short = repository.removeprefix(f"{DEFAULT_NAMESPACE}/")
+    if not store.tags.is_repository(repository) and store.tags.is_repository(short):
+        return short
+    return repository
 
 
 def parse_tag(text: str) -> tuple[str, str]:
@@ -46,6 +73,32 @@ def parse_tag(text: str) -> tuple[str, str]:
     if isinstance(value, Digest) or value.digest is not None or value.tag is None:
         raise InvalidReference(f"{text} is a digest, not the name of a tag")
     return value.repository, value.tag
+
+
+def tag_in(store: Store, text: str) -> tuple[str, str]:
+    """Read *text* as the name of a tag that exists, in the repository of `repository_in`."""
+    repository, tag = parse_tag(text)
+    return _stored(store, Reference(repository, tag, None)).repository, tag
+
+
+def _stored(store: Store, reference: Reference) -> Reference:
+    """*reference*, or the same tag in the repository without `library/` if only that has it."""
+    repository, tag, _ = reference
+    short = repository.removeprefix(f"{DEFAULT_NAMESPACE}/")
+    if short == repository or tag is None or store.tags.find(repository, tag) is not None:
+        return reference
+    if store.tags.find(short, tag) is None:
+        return reference
+    return reference._replace(repository=short)
+
+
+def _beginning(store: Store, prefix: str) -> Digest | None:
+    """The one manifest or index whose digits begin with *prefix*; AmbiguousDigest for several."""
+    everything = itertools.chain(store.list_manifests(), store.list_indexes())
+    found = {digest for digest in everything if digest.hex.startswith(prefix)}
+    if len(found) > 1:
+        raise AmbiguousDigest(f"{prefix} begins {len(found)} digests: give more digits")
+    return found.pop() if found else None
 
 
 def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

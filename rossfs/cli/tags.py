@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from rossfs.cli.names import repository_in
 from rossfs.cli.output import print_json, print_table, time_text
 from rossfs.cli.settings import Settings, pass_settings
-from rossfs.oci.reference import normalise
 from rossfs.store.store import Store
 
 EPILOG = """\b
@@ -32,7 +32,7 @@ def command(settings: Settings, repository: str | None, as_json: bool) -> None:
                 for name in repositories:
                     click.echo(name)
             return
-        tags = sorted(store.list_tags(normalise(repository)))
+        tags = sorted(store.list_tags(repository_in(store, repository)))
     if as_json:
         print_json(
             [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rossfs.cli.names import complete, parse_tag
+from rossfs.cli.names import complete, tag_in
 from rossfs.cli.settings import Settings, pass_settings
 from rossfs.errors import TagNotFound
 from rossfs.store.store import Store
@@ -24,8 +24,8 @@ def command(settings: Settings, names: tuple[str, ...], force: bool) -> None:
 
     What they named stays until `rossfs gc --delete-untagged` removes it.
     """
-    tags = [parse_tag(name) for name in names]
     with Store.open(settings.store) as store:
-        for repository, tag in tags:
+        # All are read before the first is removed: one that cannot be leaves everything there.
+        for repository, tag in [tag_in(store, name) for name in names]:
             if not store.delete_tag(repository, tag) and not force:
                 raise TagNotFound(f"no tag {repository}:{tag}")
