@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 import msgpack
 
-from rossfs.errors import Busy, InvalidDigest
+from rossfs.errors import Busy, InvalidDigest, StoreFull
 from rossfs.oci.digest import Digest
 from rossfs.store import durable
 from rossfs.store.access import Access
@@ -95,7 +95,8 @@ class Arrivals:
 
     __slots__ = ("_file",)
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | None) -> None:
+        """*file*: what writers append to; None where nobody can write meanwhile."""
         self._file = file
 
     def new(self) -> Iterator[Digest]:
@@ -103,6 +104,8 @@ class Arrivals:
 
         Busy if a writer could not note what it did: the collection is to be begun again.
         """
+        if self._file is None:
+            return
         if not os.fstat(self._file.fileno()).st_nlink:
             raise Busy("a writer had no room to say what it committed: collect garbage again")
         yield from unpack(self._file)
@@ -112,11 +115,17 @@ class Arrivals:
 def collecting(access: Access) -> Iterator[Arrivals]:
     """Be the collection that runs: from here on, every writer notes what it does.
 
-    Waits for another collection to end, and for the writers who began without noting.
+    Waits for another collection to end, and for the writers who began without noting.  Where there
+    is no room for notes, nobody writes meanwhile: a full disk is what collections are for.
     """
     access.require_writable()
     path = f"{access.paths.pins}/{NAME}"
-    fd = _claim(path)
+    try:
+        fd = _claim(path)
+    except StoreFull:
+        with access.sweeping():
+            yield Arrivals(None)
+        return
     try:
         with open(fd, "rb", closefd=False) as file:
             with access.sweeping():

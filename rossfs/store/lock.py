@@ -70,8 +70,11 @@ class StoreLock:
         """Hold the lock alone; wait until the writers at work are done, and let no new one in
         meanwhile.
 
-        Nested `shared` calls of the same thread pass: who may sweep may write.
+        Nested calls of the same thread pass, `shared` ones too: who may sweep may write.
         """
+        if getattr(self._held, "alone", False):
+            yield
+            return
         assert not getattr(self._held, "depth", 0), (
             "a writer cannot become a sweep: two would wait for each other"
         )
@@ -80,9 +83,11 @@ class StoreLock:
             _byte(fd, _TURNSTILE, fcntl.F_WRLCK)
             fcntl.flock(fd, fcntl.LOCK_EX)
             self._held.depth = 1
+            self._held.alone = True
             yield
         finally:
             self._held.depth = 0
+            self._held.alone = False
             os.close(fd)
 
     @contextlib.contextmanager
