@@ -40,7 +40,9 @@ class Access:
         """
         paths = Paths(root)
         if not os.path.isdir(paths.root):
-            raise StoreNotFound(f"no store at {paths.root}: no such directory")
+            raise StoreNotFound(
+                f"no store at {paths.root}: no such directory; `rossfs init` makes one"
+            )
         if os.path.lexists(f"{paths.root}/{LAYOUT_FILE}"):
             # It has blobs/ too.
             raise StoreNotFound(
