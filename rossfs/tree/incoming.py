@@ -201,11 +201,16 @@ class IncomingDirectory(IncomingNames):
         await target.require_name(target_name, digest)
         await target.give_up(target_name, there)
         await inbox.uploads.work(inbox.store.incoming.move, old, target.below(target_name))
+        await self._rename_rewriters(name, target, target_name)
+
+    async def _rename_rewriters(
+        self, name: bytes, target: IncomingDirectory, target_name: bytes
+    ) -> None:
         for staged in self.rewriters(name):
+            assert isinstance(staged.place, Name), "a file of incoming/ is in no other place"
             # One that is concluded just now keeps its name: that was before the rename.
             with contextlib.suppress(OSError):
-                place = Name(inbox.store, target, target_name, digest)
-                await staged.move(place, lambda ingest: None)
+                await staged.move(staged.place.at(target, target_name), lambda ingest: None)
                 self.leave(name, staged)
                 target.show(target_name, staged)
 
@@ -231,6 +236,7 @@ class IncomingDirectory(IncomingNames):
             if inbox.store.incoming.status(before.full) is not None:
                 # The pin that it was renamed over.
                 await inbox.uploads.work(inbox.store.incoming.remove, before.full)
+            await self._rename_rewriters(before.name, target, target_name)
         finally:
             await handle.release()
 

@@ -146,6 +146,10 @@ class Name(Place):
 
     # Moving
 
+    def at(self, directory: IncomingNames, name: bytes) -> Name:
+        """The place of the same file when it is renamed."""
+        return Name(self._store, directory, name, self._before)
+
     def take(self, ingest: Ingest, before: Name) -> None:
         """The file *before* is renamed to this: its bytes come along if they lie under its name.
 
