@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import trio
 
 PATIENCE = 0.5
-"""Seconds after a FLUSH during which its RELEASE is waited for: usually it is there at once, but the
-kernel sends it behind reads ahead that are under way, which took 0.1 with eight readers of a cold
-disk.  Who has a copy of the descriptor makes others wait for that long, once."""
+"""Seconds after a FLUSH during which its RELEASE is waited for: usually it is there at once, but
+the kernel sends it behind reads ahead that are under way, which took 0.1 with eight readers of a
+cold disk.  Who has a copy of the descriptor makes others wait for that long, once."""
 
 RETRY = 1.0
 """Seconds after which a commit that failed, for want of room perhaps, is tried again."""
