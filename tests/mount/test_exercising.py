@@ -13,7 +13,7 @@ from tests.mount.inbox import Inbox
 
 pytestmark = pytest.mark.fuse
 
-SEEDS = range(6)
+SEEDS = range(4)
 OPERATIONS = 400
 LIMIT = 300_000
 

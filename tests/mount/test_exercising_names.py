@@ -12,7 +12,7 @@ from tests.mount.inbox import Inbox, failure
 
 pytestmark = pytest.mark.fuse
 
-SEEDS = range(5)
+SEEDS = range(3)
 OPERATIONS = 80
 NAMES = ("a", "b", "d/a", "d/b")
 OPEN = 6

@@ -63,7 +63,7 @@ def test_fio_notices_one_wrong_bit(inbox: Inbox, pattern: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("pattern_of", ["randwrite", "randrw", "write"])
+@pytest.mark.parametrize("pattern_of", ["randwrite", "randrw"])
 def test_fio_writes_at_random_and_verifies(inbox: Inbox, engine: str, pattern_of: str) -> None:
     path = inbox / "name"
     options = f"--ioengine={engine}", f"--rw={pattern_of}", f"--size={SIZE}"
