@@ -1,6 +1,4 @@
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,22 +20,10 @@ from tests.builders import (
     image_parts,
     index,
     manifest,
-    ross_store,
 )
 from tests.store.collecting import files_of, put, stored
 
 EMPTY_CONFIG = b"{}"
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def opened(ross: RossStore) -> Iterator[Store]:
-    with Store.open(str(ross.root)) as store:
-        yield store
 
 
 # What stays and what goes
@@ -210,6 +196,7 @@ def test_untagged_manifests_stay_if_asked_with_all_they_need(
     assert stored(ross) == before
 
 
+@pytest.mark.damages_store
 def test_a_tag_whose_manifest_is_missing_stops_nothing(ross: RossStore, opened: Store) -> None:
     ross.set_tag("a", "dangling", digest_of(b"missing"))
     image(ross, "gone")
@@ -286,6 +273,7 @@ def test_a_damaged_untagged_manifest_stops_it_only_if_it_is_to_stay(
     assert opened.garbage_collect().manifests_removed == 1
 
 
+@pytest.mark.damages_store
 def test_a_damaged_tag_stops_it_before_anything_is_removed(ross: RossStore, opened: Store) -> None:
     image(ross, "app", tag="library/app:v1")
     (ross.root / "tags/library/app/v1").write_bytes(b"{")
@@ -318,6 +306,7 @@ def test_temporary_files_that_nobody_holds_go(ross: RossStore, opened: Store) ->
     assert opened.get_blob(digest) == b"unfinished"
 
 
+@pytest.mark.damages_store
 def test_what_is_no_content_is_left_alone(ross: RossStore, opened: Store) -> None:
     strays = {"blobs/sha256/README", "blobs/sha256/abc.meta", f"blobs/sha256/{'a' * 64}.tmp"}
     for stray in strays:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,17 +34,6 @@ from tests.builders import (
 from tests.store.collecting import files_of, put, stored
 
 DEADLINE = 60.0
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def opened(ross: RossStore) -> Iterator[Store]:
-    with Store.open(str(ross.root)) as store:
-        yield store
 
 
 # What arrives while it runs

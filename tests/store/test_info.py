@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from rossfs.store.info import StoreInfo
@@ -14,19 +11,7 @@ from tests.builders import (
     digest_of,
     image,
     index,
-    ross_store,
 )
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def opened(ross: RossStore) -> Iterator[Store]:
-    with Store.open(str(ross.root)) as store:
-        yield store
 
 
 def test_an_empty_store_has_nothing(opened: Store) -> None:
@@ -63,6 +48,7 @@ def test_a_store_that_is_open_for_reading_is_counted(ross: RossStore) -> None:
         assert store.get_store_info() == StoreInfo(2, blobs=0, manifests=1, tags=0)
 
 
+@pytest.mark.damages_store
 def test_what_is_no_content_is_not_counted(ross: RossStore, opened: Store) -> None:
     (ross.root / "blobs/sha256/README").write_bytes(b"stray")
     (ross.root / "blobs/sha256" / ("b" * 64)).mkdir()

@@ -2,8 +2,6 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -26,20 +24,7 @@ from tests.builders import (
     image_parts,
     index,
     manifest,
-    ross_store,
 )
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def opened(ross: RossStore) -> Iterator[Store]:
-    with Store.open(str(ross.root)) as store:
-        yield store
-
 
 # What a document refers to
 
@@ -84,6 +69,7 @@ def test_a_digest_is_mentioned_only_whole() -> None:
     assert [need.digest for need in needs(data)] == [whole]
 
 
+@pytest.mark.damages_store
 def test_a_copy_that_is_right_counts_more_than_a_damaged_one(
     ross: RossStore, opened: Store
 ) -> None:
