@@ -14,6 +14,8 @@ shell gets.
         InvalidSource           EBADMSG   4   no image archive or layout, or a broken one
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
         Damaged                 EIO       4   stored bytes are wrong
+        InvalidLayer            EIO       4   a layer that is no tar archive, or a broken one
+        InvalidTable            EIO       4   a derived table in cache/ is cut, altered, of another version
         InodeCollision          EIO       1   two places of a mount have one inode number
         Conflict                EEXIST    5
             TagConflict                       a tag where a repository is, or the other way round
@@ -137,6 +139,20 @@ class DigestMismatch(RossfsError):
 
 class Damaged(RossfsError):
     """Stored bytes do not hash to the digest that they are filed under; they are not served."""
+
+    errno = _errno.EIO
+    exit_status = 4
+
+
+class InvalidTable(RossfsError):
+    """A derived table in cache/ that is cut, altered or of another version; made again."""
+
+    errno = _errno.EIO
+    exit_status = 4
+
+
+class InvalidLayer(RossfsError):
+    """A layer that is no tar archive, or a truncated or damaged one; its digest may be right."""
 
     errno = _errno.EIO
     exit_status = 4
