@@ -15,7 +15,7 @@ shell gets.
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
         Damaged                 EIO       4   stored bytes are wrong
         InvalidLayer            EIO       4   a layer that is no tar archive, or a broken one
-        InvalidTable            EIO       4   a derived table in cache/ is cut, altered, of another version
+        InvalidTable            EIO       4   a table in cache/ is cut, altered or too new
         InodeCollision          EIO       1   two places of a mount have one inode number
         Conflict                EEXIST    5
             TagConflict                       a tag where a repository is, or the other way round
