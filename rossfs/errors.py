@@ -25,6 +25,7 @@ shell gets.
         UnknownFormat           EPROTONOSUPPORT  6
         RangeError              EINVAL    2
         StoreFull               ENOSPC    7
+        CacheFull               ENOSPC    7   no room for what is derived
         MountFailed             EIO       8
         Interrupted             EINTR     130
 
@@ -210,6 +211,13 @@ class RangeError(RossfsError):
 
 class StoreFull(RossfsError):
     """The store's filesystem has no room, or its quota is used up."""
+
+    errno = _errno.ENOSPC
+    exit_status = 7
+
+
+class CacheFull(RossfsError):
+    """Neither the cache directory nor memory has room for a file that reading a layer needs."""
 
     errno = _errno.ENOSPC
     exit_status = 7
