@@ -14,6 +14,7 @@ shell gets.
         InvalidSource           EBADMSG   4   no image archive or layout, or a broken one
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
         Damaged                 EIO       4   stored bytes are wrong
+            DiffIdMismatch                    a layer is not what the config says of it
         InvalidLayer            EIO       4   a layer that is no tar archive, or a broken one
         InvalidTable            EIO       4   a table in cache/ is cut, altered or too new
         InodeCollision          EIO       1   two places of a mount have one inode number
@@ -143,6 +144,10 @@ class Damaged(RossfsError):
 
     errno = _errno.EIO
     exit_status = 4
+
+
+class DiffIdMismatch(Damaged):
+    """A layer whose uncompressed bytes do not hash to the diff ID that the config has for it."""
 
 
 class InvalidTable(RossfsError):

@@ -1,0 +1,155 @@
+"""The bytes of one blob at any offset, never unverified.
+
+The blob is known to be right before its first byte is given: rossfs hashed it on its way in, or it
+is hashed here.  Each read looks at the modification time afterwards: bytes that somebody writes to
+in place are hashed again before anything of that read is given.  A blob that was found wrong is
+opened anew by the next read, since somebody may have mended it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from rossfs.errors import BlobNotFound, Damaged
+from rossfs.oci.digest import Digest
+from rossfs.store.content import Content, is_sealed
+from rossfs.store.contents import Contents
+from rossfs.store.hashing import hash_file
+from rossfs.store.verify import identity_of
+
+
+class BlobBytes:
+    """One stored blob.  Opened by the first read.  Thread safe; closed when nobody refers to it."""
+
+    __slots__ = ("_contents", "_lock", "_nowait", "_open", "digest")
+
+    def __init__(self, contents: Contents, digest: Digest) -> None:
+        self.digest = digest
+        self._contents = contents
+        self._open: _Open | None = None
+        self._nowait = os.RWF_NOWAIT
+        self._lock = threading.Lock()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the blob.  BlobNotFound, Damaged."""
+        return self._opened().size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a range; fewer bytes than *length* only at the end.
+
+        BlobNotFound; Damaged if the bytes are not those of the digest.  Hashes the whole blob if
+        nobody did, or if its file was written to.
+        """
+        opened = self._opened()
+        try:
+            return opened.read(offset, length)
+        except Damaged:
+            self._forget(opened)
+            raise
+
+    def read_ready(self, offset: int, length: int) -> bytes | None:
+        """As `read`, if it needs no wait for the disk and no hashing; else None."""
+        opened = self._open
+        if opened is None or not self._nowait:
+            return None
+        try:
+            return opened.read_ready(offset, length, self._nowait)
+        except BlockingIOError:
+            return None
+        except OSError:
+            # The file system cannot answer from the page cache only (EOPNOTSUPP).
+            self._nowait = 0
+            return None
+
+    def close(self) -> None:
+        """Let go of the file, once reads that are under way are done; the next read opens it."""
+        self._open = None
+
+    def _opened(self) -> _Open:
+        opened = self._open
+        if opened is None:
+            with self._lock:
+                opened = self._open
+                if opened is None:
+                    opened = self._open = _Open(self._contents, self.digest)
+        return opened
+
+    def _forget(self, opened: _Open) -> None:
+        with self._lock:
+            if self._open is opened:
+                self._open = None
+
+
+class _Open:
+    """An open file of the store whose bytes were right when it was opened."""
+
+    __slots__ = ("_content", "_contents", "_fd", "_modified_ns", "size")
+
+    _fd: int
+
+    def __init__(self, contents: Contents, digest: Digest) -> None:
+        self._fd = -1
+        content = contents.settle(digest)
+        if content is None:
+            raise BlobNotFound(f"{digest} is not stored")
+        contents.verifier.check(content)
+        self._fd = contents.open(content)
+        self._contents = contents
+        self._content: Content = content
+        self._modified_ns = os.fstat(self._fd).st_mtime_ns
+        self.size = content.size
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def read(self, offset: int, length: int) -> bytes:
+        length = max(0, min(length, self.size - offset))
+        while True:
+            data = os.pread(self._fd, length, offset)
+            while len(data) < length:
+                more = os.pread(self._fd, length - len(data), offset + len(data))
+                if not more:
+                    raise self._cut_off()
+                data += more
+            modified_ns = os.fstat(self._fd).st_mtime_ns
+            if modified_ns == self._modified_ns:
+                return data
+            self._check_again(modified_ns)
+
+    def read_ready(self, offset: int, length: int, nowait: int) -> bytes | None:
+        length = max(0, min(length, self.size - offset))
+        buffer = bytearray(length)
+        if length and os.preadv(self._fd, (buffer,), offset, nowait) != length:
+            return None
+        if os.fstat(self._fd).st_mtime_ns != self._modified_ns:
+            return None
+        return bytes(buffer)
+
+    def _check_again(self, modified_ns: int) -> None:
+        """Somebody wrote to the file, or gave it another time, while it was open."""
+        digest = self._content.digest
+        if not is_sealed(digest, modified_ns):
+            now = identity_of(os.fstat(self._fd))
+            if self._contents.verifier.verdict(self._content.path, now) is False:
+                raise Damaged(f"{digest} is damaged")
+            actual, size = hash_file(self._fd, digest.algorithm)
+            if actual != digest:
+                raise self._accused(f"{digest} is damaged: its {size} bytes hash to {actual}")
+        self._modified_ns = modified_ns
+
+    def _cut_off(self) -> Damaged:
+        left = os.fstat(self._fd).st_size
+        return self._accused(
+            f"{self._content.digest} is damaged: only {left} of {self.size} bytes are left"
+        )
+
+    def _accused(self, reason: str) -> Damaged:
+        """Remember what became of the file since it was opened."""
+        status = os.fstat(self._fd)
+        now = self._content._replace(
+            size=status.st_size, modified_ns=status.st_mtime_ns, changed_ns=status.st_ctime_ns
+        )
+        return self._contents.verifier.accuse(now, reason)
