@@ -20,7 +20,6 @@ import errno
 import fcntl
 import os
 import re
-import stat
 import time
 import uuid
 from typing import NamedTuple
