@@ -10,9 +10,19 @@ from tests import mounts
 from tests.image.conftest import tool
 from tests.mount.gallery import Shown, gallery
 from tests.mount.inbox import inbox, shared_inbox
+from tests.mount.realmount import real, real_store
 from tests.mount.tagging import tagged_mount, tagging
 
-__all__ = ["inbox", "shared_inbox", "shown", "tagged_mount", "tagging", "tool"]
+__all__ = [
+    "inbox",
+    "real",
+    "real_store",
+    "shared_inbox",
+    "shown",
+    "tagged_mount",
+    "tagging",
+    "tool",
+]
 
 
 @pytest.fixture(scope="module")
