@@ -131,7 +131,8 @@ def _index(path: Path) -> Path:
     """A layout with an index of two platforms, whose layers are of all kinds."""
     images = {}
     for platform in ("linux/amd64", "linux/arm64/v8"):
-        base = Layer().directory("./", 0o750).file("bin/tool", platform.encode(), 0o755)
+        base = Layer().directory("./", 0o750).directory("bin").directory("etc", 0o711)
+        base.file("bin/tool", platform.encode(), 0o755)
         top = Layer().whiteout("bin/tool").symlink("bin/link", "tool").file("etc/platform", b"x")
         images[platform] = image_of(base, top, packing=["gzip in members", "zstd"])
     data = builders.index([(image.manifest, name) for name, image in images.items()])
@@ -172,11 +173,11 @@ def _alone(
     _name(path, builders.descriptor(data, builders.OCI_MANIFEST))
     if all(layer["mediaType"] != OCI_LAYER_ZSTD for layer in manifest["layers"]):
         return path
-    plain = path.with_name(f"{path.name}-plain")
-    source = f"oci:{path}:latest"
-    target = f"oci:{plain}:latest"
-    realimages.run("skopeo", "copy", "-q", "--dest-decompress", source, target, home=path.parent)
-    return plain
+    packed = path.with_name(f"{path.name}-gzip")
+    # skopeo decompresses into dir: only.
+    skopeo = ("skopeo", "copy", "-q", "--dest-compress", "--dest-compress-format", "gzip")
+    realimages.run(*skopeo, f"oci:{path}:latest", f"oci:{packed}:latest", home=path.parent)
+    return packed
 
 
 def test_every_layer_alone_has_its_own_entries(real: RealMount) -> None:
