@@ -12,6 +12,7 @@ Requests:
     readdir.py      open directories and the filling of a reply
     handles.py      numbers of open files
     settling.py     waiting until a directory can answer
+    turns.py        waiting for requests without turns of the scheduler
     statfs.py       room on the store's filesystem
     rewrite.py      opening published content for writing: ESTALE, walk again, write elsewhere
     notify.py       what other processes change in the store -> what the kernel shall forget

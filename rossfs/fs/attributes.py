@@ -25,9 +25,10 @@ class Attributes:
     """Builds answers for one mount: nodes that name no owner get *uid* and *gid*; the bits of
     *umask* are taken from all permissions but those of symbolic links."""
 
-    __slots__ = ("_gid", "_kept", "_uid")
+    __slots__ = ("_gid", "_kept", "_uid", "umask")
 
     def __init__(self, uid: int, gid: int, umask: int = 0) -> None:
+        self.umask = umask
         self._uid = uid
         self._gid = gid
         self._kept = ~(umask & 0o777)

@@ -18,6 +18,7 @@ from rossfs.fs.notify import Watcher
 from rossfs.fs.operations import Operations
 from rossfs.fs.statfs import Statfs
 from rossfs.tree.node import Directory
+from rossfs.tree.trees import Trees
 
 log = logging.getLogger("rossfs.fs")
 
@@ -42,17 +43,19 @@ class FilesystemOptions(NamedTuple):
 
 @asynccontextmanager
 async def open_filesystem(
-    root: Directory, options: FilesystemOptions, statfs_path: str
+    root: Directory, options: FilesystemOptions, statfs_path: str, trees: Trees | None = None
 ) -> AsyncIterator[Operations]:
-    """The handlers for the tree below *root*; statfs(2) speaks of the filesystem of
-    *statfs_path*.
+    """The handlers for what is below *root*, and for the nodes of *trees*; statfs(2) speaks of the
+    filesystem of *statfs_path*.
 
     While the block runs, the kernel is told what other processes change.  At its end open files
     are released and nodes forgotten.
     """
     attributes = Attributes(options.uid, options.gid, options.umask)
     with closing(Watcher(root)) as watcher:
-        operations = Operations(root, attributes, Statfs(statfs_path), watcher, options.read_only)
+        operations = Operations(
+            root, attributes, Statfs(statfs_path), watcher, options.read_only, trees
+        )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watcher.run)

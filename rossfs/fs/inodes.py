@@ -2,7 +2,8 @@
 
 A node is here exactly while its lookup count is above zero, and it is the object that was met
 first; the root is always here.  A second node under a number that is taken by another place is
-refused: the kernel would mix them up.
+refused: the kernel would mix them up.  Nodes of trees (`Node.remade`) are made again when they are
+asked for: of them only the sum of the lookups of each tree is kept.
 
 Nothing here waits, so counts and answers always agree.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from pyfuse3 import EntryAttributes, FUSEError
@@ -18,6 +20,8 @@ from pyfuse3 import EntryAttributes, FUSEError
 from rossfs.errors import InodeCollision
 from rossfs.fs.attributes import Attributes
 from rossfs.tree.node import Attr, Directory, Node
+from rossfs.tree.numbers import FIRST_HASHED, FIRST_OF_TREES, TREE_SHIFT
+from rossfs.tree.trees import Trees
 
 log = logging.getLogger("rossfs.fs")
 
@@ -46,7 +50,7 @@ def _ignore(_directory: Directory) -> None:
 
 class Inodes:
     """The table.  *appeared* and *vanished* are told of each directory as the kernel begins and
-    ceases to know it."""
+    ceases to know it, but for those of *trees*."""
 
     def __init__(
         self,
@@ -54,8 +58,12 @@ class Inodes:
         attributes: Attributes,
         appeared: Callable[[Directory], None] = _ignore,
         vanished: Callable[[Directory], None] = _ignore,
+        trees: Trees | None = None,
     ) -> None:
         self.root = root
+        self._trees = trees or Trees()
+        self.lookups: defaultdict[int, int] = defaultdict(int)
+        """By the number of a tree: how often the kernel was told of its nodes."""
         self._build = attributes.build
         self._appeared = appeared
         self._vanished = vanished
@@ -72,20 +80,38 @@ class Inodes:
     def node(self, ino: int) -> Node:
         """The node of *ino*; ESTALE if the kernel should not know it."""
         known = self.known.get(ino)
-        if known is None:
+        if known is not None:
+            return known.node
+        tree = None
+        if FIRST_OF_TREES <= ino < FIRST_HASHED:
+            tree = self._trees.get(ino >> TREE_SHIFT)
+        if tree is None:
             raise FUSEError(errno.ESTALE)
-        return known.node
+        return tree.node(ino)
 
     def directory(self, ino: int) -> Directory:
         """The directory of *ino*; ESTALE or ENOTDIR."""
         directory = self.directories.get(ino)
         if directory is None:
-            raise FUSEError(errno.ENOTDIR if ino in self.known else errno.ESTALE)
+            node = self.node(ino)
+            if not isinstance(node, Directory):
+                raise FUSEError(errno.ENOTDIR)
+            return node
         return directory
+
+    def above(self, directory: Directory) -> int:
+        """The number of the directory that holds *directory*."""
+        if directory.remade:
+            return directory.parent_ino()
+        return self.parents.get(directory.ino, directory.ino)
 
     def remember(self, node: Node, parent: int) -> EntryAttributes:
         """`answer` and `count` in one: the kernel is told of *node*, found in the directory
         *parent*."""
+        if node.remade:
+            answer = self._build(node, node.attr())
+            self.lookups[node.ino >> TREE_SHIFT] += 1
+            return answer
         known = self.known.get(node.ino)
         if known is not None and known.node is node and known.answer is not None:
             known.count += 1
@@ -131,6 +157,9 @@ class Inodes:
 
     def count(self, node: Node, parent: int) -> None:
         """The kernel is told of *node*, found in the directory *parent*: one lookup more."""
+        if node.remade:
+            self.lookups[node.ino >> TREE_SHIFT] += 1
+            return
         known = self.known.get(node.ino)
         if known is not None:
             known.count += 1
@@ -146,6 +175,8 @@ class Inodes:
         for ino, lookups in inodes:
             known = self.known.get(ino)
             if known is None:
+                if FIRST_OF_TREES <= ino < FIRST_HASHED:
+                    self._forget_in_tree(ino >> TREE_SHIFT, lookups)
                 continue
             known.count -= lookups
             if known.count > 0 or known.node is self.root:
@@ -155,8 +186,21 @@ class Inodes:
                 self._answers -= 1
             self._gone(known.node)
 
+    def _forget_in_tree(self, number: int, lookups: int) -> None:
+        left = self.lookups[number] - lookups
+        if left > 0:
+            self.lookups[number] = left
+            return
+        del self.lookups[number]
+        try:
+            self._trees.forgotten(number)
+        except Exception:
+            log.exception("forgetting tree %d: unforeseen error", number)
+
     def forget_all(self) -> None:
         """The mount ended: nobody knows anything any more."""
+        for number in tuple(self.lookups):
+            self._forget_in_tree(number, self.lookups[number])
         nodes = [known.node for known in self.known.values()]
         self.known.clear()
         for node in nodes:

@@ -32,7 +32,7 @@ import pyfuse3
 import trio
 from inotify_simple import INotify, flags, parse_events
 
-from rossfs.tree.node import Directory
+from rossfs.tree.node import Directory, Rows
 
 log = logging.getLogger("rossfs.fs")
 
@@ -322,7 +322,9 @@ class Watcher:
         for wd in list(self._by_wd):
             self._remove(wd)
         try:
-            names = [entry.name for entry in self._root.entries() if entry is not None]
+            listing = self._root.entries()
+            assert not isinstance(listing, Rows)
+            names = [entry.name for entry in listing if entry is not None]
             places = [(name, self._root.lookup(name)) for name in names]
         except Exception:
             log.exception("listing the root to invalidate it: unforeseen error")

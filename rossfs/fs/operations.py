@@ -25,6 +25,7 @@ from rossfs.fs.readdir import Readdir
 from rossfs.fs.settling import settled
 from rossfs.fs.statfs import NAME_MAX, Statfs
 from rossfs.tree.node import Directory, Node, Symlink, Unsettled, read_only
+from rossfs.tree.trees import Trees
 
 USER = b"user."
 """Names of extended attributes that any node may have (xattr(7))."""
@@ -45,11 +46,13 @@ class Operations(OpenFiles):
         statfs: Statfs,
         watcher: Watcher,
         read_only: bool = False,
+        trees: Trees | None = None,
     ) -> None:
         if root.ino != pyfuse3.ROOT_INODE:
             raise ValueError(f"the root must have inode number 1, not {root.ino}")
-        inodes = Inodes(root, attributes, watcher.appeared, watcher.vanished)
-        super().__init__(inodes, Readdir(inodes, NamesOnly.possible()), watcher, read_only)
+        inodes = Inodes(root, attributes, watcher.appeared, watcher.vanished, trees)
+        readdir = Readdir(inodes, NamesOnly.possible(), attributes.umask)
+        super().__init__(inodes, readdir, watcher, read_only)
         self._attributes = attributes
         self._statfs = statfs
         self._known = inodes.known
@@ -65,6 +68,7 @@ class Operations(OpenFiles):
             "requests": dict(sorted(self._requests.items())),
             "errors": {errno.errorcode.get(n, str(n)): errors[n] for n in sorted(errors)},
             "inodes": len(self._inodes),
+            "lookups_in_trees": sum(self._inodes.lookups.values()),
             "open_files": len(self._files),
             "open_directories": len(self._listed),
             "watches": len(self._watcher),
@@ -138,7 +142,7 @@ class Operations(OpenFiles):
         try:
             known = self._known.get(inode)
             if known is None:
-                raise FUSEError(errno.ESTALE)
+                return self._inodes.answer(self._inodes.node(inode))
             return known.answer or self._inodes.current(known)
         except Exception as error:
             raise self._failure("getattr", error) from None
@@ -274,7 +278,7 @@ class Operations(OpenFiles):
             node = self._inodes.node(inode)
             # The kernel asks for security.capability with each write(2), ls -l for ACLs.
             if name.startswith(USER) or node.foreign_xattrs:
-                value = node.xattrs().get(name)
+                value = await node.xattr(name)
                 if value is not None:
                     return bytes(value)
             raise FUSEError(errno.ENODATA)

@@ -13,16 +13,20 @@ from __future__ import annotations
 import errno
 import logging
 import stat
-from collections.abc import Sequence
 
 from pyfuse3 import EntryAttributes, FUSEError, ReaddirToken, readdir_reply
 
 from rossfs.errors import RossfsError
-from rossfs.fs.attributes import NamesOnly
+from rossfs.fs.attributes import SECTOR, NamesOnly
 from rossfs.fs.inodes import Inodes
-from rossfs.tree.node import Directory, Entry, Unsettled
+from rossfs.tree.node import FOREVER, Directory, Entry, Listing, Rows, Unsettled
+from rossfs.tree.numbers import TREE_SHIFT
 
 log = logging.getLogger("rossfs.fs")
+
+S_IFMT = 0o170000
+S_IFLNK = stat.S_IFLNK
+"""Masks of st_mode (inode(7))."""
 
 DOTS = 2
 """Entries before the first name: "." and ".."."""
@@ -35,17 +39,22 @@ class OpenDirectory:
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
-        self.listing: Sequence[Entry | None] | None = None
+        self.listing: Listing | Rows | None = None
 
 
 class Readdir:
-    """Fills replies from snapshots and counts what it tells the kernel."""
+    """Fills replies from snapshots and counts what it tells the kernel; *umask* as in
+    Attributes."""
 
-    __slots__ = ("_inodes", "_names_only")
+    __slots__ = ("_inodes", "_kept", "_names_only", "_row")
 
-    def __init__(self, inodes: Inodes, names_only: NamesOnly | None) -> None:
+    def __init__(self, inodes: Inodes, names_only: NamesOnly | None, umask: int = 0) -> None:
         self._inodes = inodes
         self._names_only = names_only
+        self._kept = ~(umask & 0o777)
+        # One is enough for all rows: it is copied into the reply at once.
+        self._row = EntryAttributes()
+        self._row.entry_timeout = self._row.attr_timeout = FOREVER
 
     def fill(self, opened: OpenDirectory, start: int, token: ReaddirToken) -> None:
         """Add entries from offset *start* until the reply is full or the snapshot, which must be
@@ -54,9 +63,13 @@ class Readdir:
             raise FUSEError(errno.EINVAL)
         directory = opened.directory
         parent = directory.ino
-        if start < DOTS and not self._dots(parent, start, token):
+        if start < DOTS and not self._dots(directory, start, token):
             return
-        listing = opened.listing or ()
+        listing = opened.listing
+        if isinstance(listing, Rows):
+            self._fill_rows(listing, max(start - DOTS, 0), token)
+            return
+        listing = listing or ()
         inodes = self._inodes
         names_only = self._names_only
         # What is in the reply is counted, so from here on nothing may raise.
@@ -86,9 +99,29 @@ class Readdir:
             if node is not None:
                 inodes.count(node, parent)
 
-    def _dots(self, ino: int, start: int, token: ReaddirToken) -> bool:
+    def _fill_rows(self, listing: Rows, index: int, token: ReaddirToken) -> None:
+        lookups = self._inodes.lookups
+        kept = self._kept
+        answer = self._row
+        offset = index + DOTS
+        for name, ino, mode, size, nlink, uid, gid, rdev, mtime_ns in listing.rows(index):
+            offset += 1
+            answer.st_ino = ino
+            answer.st_mode = mode if mode & S_IFMT == S_IFLNK else mode & kept
+            answer.st_size = size
+            answer.st_blocks = (size + SECTOR - 1) // SECTOR
+            answer.st_nlink = nlink
+            answer.st_uid = uid
+            answer.st_gid = gid
+            answer.st_rdev = rdev
+            answer.st_mtime_ns = answer.st_ctime_ns = answer.st_atime_ns = mtime_ns
+            if not readdir_reply(token, name, answer, offset):
+                return
+            lookups[ino >> TREE_SHIFT] += 1
+
+    def _dots(self, directory: Directory, start: int, token: ReaddirToken) -> bool:
         """Add "." and ".."; whether there may be room for more."""
-        names = ((b".", ino), (b"..", self._inodes.parents.get(ino, ino)))
+        names = ((b".", directory.ino), (b"..", self._inodes.above(directory)))
         for offset in range(start, DOTS):
             name, number = names[offset]
             entry = EntryAttributes()

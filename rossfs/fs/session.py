@@ -26,7 +26,7 @@ import trio
 
 from rossfs import __version__
 from rossfs.errors import MountFailed, RossfsError
-from rossfs.fs import unmount
+from rossfs.fs import turns, unmount
 from rossfs.fs.capture import standard_error
 from rossfs.fs.daemon import leave_standard_error
 from rossfs.fs.filesystem import FilesystemOptions, open_filesystem
@@ -151,6 +151,7 @@ class Session:
 
     async def _loop(self, scope: trio.CancelScope, ended: trio.Event) -> None:
         """pyfuse3's loop; its end is the end of everything else."""
+        turns.attach()
         try:
             await pyfuse3.main()
         except OSError as error:  # the connection was cut

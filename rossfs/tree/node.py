@@ -92,6 +92,10 @@ class Node(abc.ABC):
     constant: ClassVar[bool] = False
     """attr() answers the same for ever: the kernel's side may build its answer once."""
 
+    remade: ClassVar[bool] = False
+    """The node can be made again from its number at any time (`Tree`): the kernel's side keeps
+    nothing of it but a count for its whole tree."""
+
     foreign_xattrs: ClassVar[bool] = False
     """xattrs() may hold names that do not begin with "user.".  False: the kernel's side answers
     those, which the kernel itself asks for with each write(2), without asking the node."""
@@ -104,8 +108,12 @@ class Node(abc.ABC):
         """What stat(2) shows."""
 
     def xattrs(self) -> Mapping[bytes, bytes]:
-        """All extended attributes, by full name (b"user.ross.digest")."""
+        """The extended attributes that listxattr(2) shows, by full name (b"user.ross.digest")."""
         return {}
+
+    async def xattr(self, name: bytes) -> bytes | None:
+        """The value of one, which may be one that `xattrs` does not show; None if there is none."""
+        return self.xattrs().get(name)
 
     async def setattr(self, change: AttrChange, caller: Caller) -> None:
         """chmod, chown, utimes, truncate by name.  EROFS unless the kind of node says otherwise."""
@@ -127,6 +135,25 @@ class Node(abc.ABC):
     def forgotten(self) -> None:  # noqa: B027 - most nodes have nothing to do
         """The kernel no longer knows this node; called by the kernel's side when the last lookup is
         taken back."""
+
+
+class Tree(abc.ABC):
+    """Many nodes that are made again from their numbers, `number << TREE_SHIFT | index`.
+
+    So a tree of a million entries costs no memory for what the kernel knows of it.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @abc.abstractmethod
+    def node(self, ino: int) -> Node:
+        """The node of a number of this tree; ESTALE if there is none."""
+
+    def forgotten(self) -> None:  # noqa: B027 - most trees have nothing to do
+        """The kernel knows no node of this tree any more."""
 
 
 class AttrChange(NamedTuple):
@@ -154,6 +181,36 @@ class Entry(NamedTuple):
 Listing = Sequence[Entry | None]
 """A snapshot of a directory, taken at opendir: entry i stays entry i.  May be lazy: `__getitem__`
 makes the entry, may return None for one that is gone since, and costs no more than one lookup."""
+
+
+class Row(NamedTuple):
+    """One name of a listing with what stat(2) shows, of a node that is `remade` and whose cache
+    time is FOREVER."""
+
+    name: bytes
+    ino: int
+    mode: int
+    size: int
+    nlink: int
+    uid: int
+    gid: int
+    rdev: int
+    mtime_ns: int
+
+
+class Rows(abc.ABC):
+    """A listing without nodes: nothing is made but what goes to the kernel."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """How many names there are."""
+
+    @abc.abstractmethod
+    def rows(self, start: int) -> Iterable[tuple[bytes, int, int, int, int, int, int, int, int]]:
+        """The names from position *start* on, each with the fields of `Row`; plain tuples will
+        do."""
 
 
 class Directory(Node):
@@ -186,8 +243,12 @@ class Directory(Node):
         """The node under *name*, or None.  May raise Unsettled."""
 
     @abc.abstractmethod
-    def entries(self) -> Listing:
+    def entries(self) -> Listing | Rows:
         """A snapshot of all names, without "." and "..".  May raise Unsettled."""
+
+    def parent_ino(self) -> int:
+        """The number of the directory above a `remade` one; of others the kernel's side knows."""
+        return self.ino
 
     async def rewrite(self, name: bytes, node: Node, flags: int, caller: Caller) -> Node | None:
         """*caller* opened *node* for writing with *flags*, was told Published, and walks its path

@@ -3,7 +3,7 @@
 st_ino is also the kernel's node id, so two live nodes must never share one.
 
     1 .. 99          places that are always there (`Fixed`)
-    below 2**62      left for whole trees with numbers of their own
+    below 2**62      tree << 40 | index: whole trees, whose nodes are made again from their numbers
     2**62 and above  the keyed hash of what identifies a node: a digest, a tag and its target
 
 The same identity has the same number for as long as the mount lives, also after the kernel forgot
@@ -13,12 +13,19 @@ for a million nodes collide by chance once in nine million mounts; the inode tab
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from enum import IntEnum
 from hashlib import blake2b
 
-_HASHED = 1 << 62
+TREE_SHIFT = 40
+"""Bits of the number that a tree gives to its nodes; the number of the tree is above them."""
+
+FIRST_OF_TREES = 1 << TREE_SHIFT
+FIRST_HASHED = 1 << 62
+
+_TREES = FIRST_HASHED >> TREE_SHIFT
 
 
 class Fixed(IntEnum):
@@ -52,10 +59,19 @@ class Fixed(IntEnum):
 class Numbers:
     """The numbers of one mount; *key* (up to 64 bytes) only for tests that compare two."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_trees")
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = os.urandom(16) if key is None else key
+        self._trees: dict[bytes, int] = {}
+
+    def tree(self, identity: bytes) -> int:
+        """The number of the tree that is identified so: the same each time, and no other's for as
+        long as the mount lives."""
+        number = self._trees.setdefault(identity, len(self._trees) + 1)
+        if number >= _TREES:
+            raise OSError(errno.ENFILE, "this mount has shown more trees than it can number")
+        return number
 
     def family(self, name: bytes) -> Callable[[bytes], int]:
         """The function that numbers nodes of one kind (*name*, up to 16 bytes) by their
@@ -66,6 +82,6 @@ class Numbers:
         def number(identity: bytes) -> int:
             hasher = copy()
             hasher.update(identity)
-            return int.from_bytes(hasher.digest(), "little") >> 2 | _HASHED
+            return int.from_bytes(hasher.digest(), "little") >> 2 | FIRST_HASHED
 
         return number
