@@ -1,12 +1,19 @@
-"""What commands print: JSON for programs, sizes and tables for people."""
+"""What commands print: JSON for programs; sizes, names and tables for people.
+
+What is shown of an image's inside was written by strangers: a file name or a build step that could
+move the cursor of a terminal is printed with escapes, in JSON too.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 
 import click
+
+from rossfs.oci.quotation import quote
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -14,6 +21,22 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 def print_json(value: object) -> None:
     """Print *value* as indented JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_array(values: Iterable[object]) -> None:
+    """Print *values* as a JSON array, one a line, each as soon as it is there; in ASCII."""
+    before = "["
+    for value in values:
+        click.echo(f"{before}\n  {json.dumps(value)}", nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
+
+
+def name_text(name: bytes | str) -> str:
+    """A file name, path or other text of one line as it is, or in double quotes with escapes if it
+    holds what a terminal might act on."""
+    text = os.fsdecode(name)
+    return text if text.isprintable() and not text.startswith('"') else quote(text, len(text))
 
 
 def size_text(size: int, *, exact: bool = False) -> str:

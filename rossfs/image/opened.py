@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rossfs.errors import DiffIdMismatch, InvalidDocument, InvalidLayer, UsageError
+from rossfs.errors import DiffIdMismatch, InvalidLayer, UsageError
+from rossfs.image.configuration import read_config
 from rossfs.image.layer import Layer
 from rossfs.image.layers import Layers
 from rossfs.image.resolve import Image
@@ -21,9 +22,6 @@ from rossfs.image.workers import Workers
 from rossfs.oci.config import Config, History
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
-
-CONFIG_LIMIT = 4 << 20
-"""Bytes of a config that is read."""
 
 MAX_LAYERS = 1023
 """Layers of one root filesystem: with MAX_RECORDS what an inode number has room for."""
@@ -63,18 +61,6 @@ def open_rootfs(store: Store, layers: Layers, image: Image) -> OpenedImage:
             raise InvalidLayer(f"layer {layer.digest} has more than {MAX_RECORDS} entries")
         layers.check_diff_id(layer, diff_id)
     return OpenedImage(image, config, tuple(opened), config.layer_history(), Rootfs(opened))
-
-
-def read_config(store: Store, image: Image) -> Config:
-    """The config of *image*.  BlobNotFound, Damaged; InvalidDocument if it is none, or too long."""
-    described = image.manifest.config
-    with store.open_blob(described.digest) as reader:
-        if reader.size > CONFIG_LIMIT:
-            raise InvalidDocument(
-                f"{described.digest} is too long for a config: {reader.size} bytes"
-            )
-        data = reader.read()
-    return Config.parse(data, f"config {described.digest}")
 
 
 def _check_counts(digest: Digest, layers: int, diff_ids: int) -> None:
