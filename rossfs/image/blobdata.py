@@ -16,7 +16,7 @@ from rossfs.oci.digest import Digest
 from rossfs.store.content import Content, is_sealed
 from rossfs.store.contents import Contents
 from rossfs.store.hashing import hash_file
-from rossfs.store.verify import identity_of
+from rossfs.store.verify import identity_of, wait_for_tick
 
 
 class BlobBytes:
@@ -135,6 +135,7 @@ class _Open:
             now = identity_of(os.fstat(self._fd))
             if self._contents.verifier.verdict(self._content.path, now) is False:
                 raise Damaged(f"{digest} is damaged")
+            wait_for_tick(modified_ns)
             actual, size = hash_file(self._fd, digest.algorithm)
             if actual != digest:
                 raise self._accused(f"{digest} is damaged: its {size} bytes hash to {actual}")

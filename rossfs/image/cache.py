@@ -53,7 +53,7 @@ class Cache:
     ) -> None:
         self.directory = directory
         self.limit = limit
-        self._mode = mode
+        self.mode = mode
 
     def open(self, name: str) -> int | None:
         """Open *name* for reading; its descriptor, or None if it is not there or is not ours."""
@@ -137,11 +137,11 @@ class Cache:
             try:
                 fd = os.open(path, flags, 0o600)
             except FileNotFoundError:
-                os.makedirs(self.directory, self._mode, exist_ok=True)
+                os.makedirs(self.directory, self.mode, exist_ok=True)
                 fd = os.open(path, flags, 0o600)
             try:
                 # The umask does not decide what other users of a shared store may read.
-                os.fchmod(fd, self._mode & 0o644)
+                os.fchmod(fd, self.mode & 0o644)
                 _lock(fd)
                 if os.fstat(fd).st_nlink:
                     return fd, path

@@ -136,6 +136,11 @@ class Verifier:
         self._remember_bad(content.path, _Bad(_identity(content), content.digest, reason))
         return Damaged(reason)
 
+    def vouch(self, path: str, identity: Identity) -> None:
+        """Remember that the file *path* is right in this state: its reader hashed all of it."""
+        with self._lock(path):
+            self._remember_good(path, identity)
+
     def damaged(self) -> list[tuple[Digest, str]]:
         """What was found damaged and is still there as it was: digests and one line of reason
         each."""
@@ -159,7 +164,7 @@ class Verifier:
         fd, status = open_file(digest, path)
         try:
             for _ in range(_ATTEMPTS):
-                _wait_for_tick(status.st_mtime_ns)
+                wait_for_tick(status.st_mtime_ns)
                 before = identity_of(os.fstat(fd))
                 try:
                     actual, size = hash_file(fd, digest.algorithm)
@@ -176,12 +181,16 @@ class Verifier:
             reason = f"{digest} is damaged: its {size} bytes hash to {actual}"
             self._remember_bad(path, _Bad(before, digest, reason))
             raise Damaged(reason)
+        self._remember_good(path, before)
+        return before
+
+    def _remember_good(self, path: str, identity: Identity) -> None:
+        """Requires the lock of *path*."""
         self._bad.pop(path, None)
         self._good.pop(path, None)
         while len(self._good) >= REMEMBERED:
             self._good.pop(next(iter(self._good)), None)
-        self._good[path] = before
-        return before
+        self._good[path] = identity
 
     def _remember_bad(self, path: str, bad: _Bad) -> None:
         self._good.pop(path, None)
@@ -202,7 +211,9 @@ def open_file(digest: Digest, path: str) -> tuple[int, os.stat_result]:
         raise
 
 
-def _wait_for_tick(modified_ns: int) -> None:
+def wait_for_tick(modified_ns: int) -> None:
+    """Wait until a write after *modified_ns*, the time of the last one, would show in the file's
+    times; at most 20 ms."""
     age = time.time_ns() - modified_ns
     # A time in the future says nothing; there is no use in waiting for it.
     if 0 <= age < _TICK_NS:

@@ -1,0 +1,145 @@
+"""The process that makes the tables of one large blob.
+
+    python -c ... DIGEST CACHE LIMIT MODE HASHING PARENT
+
+Standard input is the blob, standard output a socket of packets: `P` and the bytes read so far, `D`
+and the kinds of tables with their descriptors, `E` and the name and the text of an error.  The
+process is killed when the thread that started it ends, and dies of the closed socket should that
+fail; it leaves nothing but a temporary file of the cache, which the cache removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+from rossfs import errors
+from rossfs.errors import IndexingFailed, RossfsError
+from rossfs.image.cache import Cache
+from rossfs.image.indexing import index_file
+from rossfs.oci.digest import Digest
+
+_PACKET = 8192
+_MOST_TABLES = 8
+_NICE = 2
+_STEP = 4 << 20
+_COUNT = struct.Struct("<Q")
+_PR_SET_PDEATHSIG = 1
+
+# The parent's path, whatever made it, and nothing from the environment or the working directory.
+_START = (
+    "import sys; sys.path[:] = sys.argv.pop(1).split(chr(10)); "
+    "from rossfs.image.indexer import main; sys.exit(main(sys.argv[1:]))"
+)
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def index_apart(
+    fd: int,
+    digest: Digest,
+    cache: Cache,
+    *,
+    hashing: bool = True,
+    told: Callable[[int], None] | None = None,
+) -> dict[str, int]:
+    """As `index_file`, in a process of its own.  IndexingFailed if that does not live to answer."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, tempfile.TemporaryFile() as complaints:
+        with theirs:
+            process = subprocess.Popen(
+                _command(digest, cache, hashing), stdin=fd, stdout=theirs, stderr=complaints
+            )
+        try:
+            made = _answer(ours, told)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            status = process.wait()
+        if made is None:
+            complaints.seek(0)
+            raise IndexingFailed(_reason(digest, status, complaints.read()))
+        return made
+
+
+def _command(digest: Digest, cache: Cache, hashing: bool) -> list[str]:
+    path = "\n".join([*(entry for entry in sys.path if entry and "\n" not in entry), _ROOT])
+    return [
+        sys.executable,
+        *("-I", "-c", _START, path),
+        str(digest),
+        cache.directory or "",
+        str(cache.limit),
+        str(cache.mode),
+        str(int(hashing)),
+        str(os.getpid()),
+    ]
+
+
+def _answer(ours: socket.socket, told: Callable[[int], None] | None) -> dict[str, int] | None:
+    """What the process found out; None if it ended without saying."""
+    while True:
+        packet, fds, _, _ = socket.recv_fds(ours, _PACKET, _MOST_TABLES, socket.MSG_CMSG_CLOEXEC)
+        kind, text = packet[:1], packet[1:]
+        if kind == b"P":
+            if told is not None:
+                told(*_COUNT.unpack(text))
+        elif kind == b"D":
+            return dict(zip(text.decode().split(), fds, strict=True))
+        elif kind == b"E":
+            name, _, reason = text.decode("utf-8", "surrogateescape").partition("\n")
+            error = getattr(errors, name, RossfsError)
+            raise error(reason)
+        else:
+            return None
+
+
+def _reason(digest: Digest, status: int, complaints: bytes) -> str:
+    how = f"with status {status}"
+    if status < 0:
+        how = "by " + (signal.strsignal(-status) or f"signal {-status}")
+    last = complaints.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return f"the process that reads layer {digest} was ended {how}{': ' if last else ''}{last}"
+
+
+def main(arguments: list[str]) -> int:
+    """The process: index standard input, answer on standard output."""
+    digest, directory, limit, mode, hashing, parent = arguments
+    _die_with(int(parent))
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
+    name = Digest.parse(digest)
+    cache = Cache(directory or None, int(limit), mode=int(mode))
+    with socket.socket(fileno=os.dup(1)) as answer:
+        told = 0
+
+        def tell(done: int) -> None:
+            nonlocal told
+            if done - told >= _STEP:
+                told = done
+                answer.send(b"P" + _COUNT.pack(done))
+
+        try:
+            made = index_file(0, name, cache, hashing=hashing == "1", told=tell)
+        except RossfsError as error:
+            text = f"{type(error).__name__}\n{error}".encode("utf-8", "surrogateescape")
+            answer.send(b"E" + text[: _PACKET - 1])
+        else:
+            socket.send_fds(answer, [b"D" + " ".join(made).encode()], list(made.values()))
+    return 0
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the thread that started this process ends (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # It ended before that was asked for.
+        os.kill(os.getpid(), signal.SIGKILL)
