@@ -17,6 +17,7 @@ shell gets.
             DiffIdMismatch                    a layer is not what the config says of it
         InvalidLayer            EIO       4   a layer that is no tar archive, or a broken one
         InvalidTable            EIO       4   a table in cache/ is cut, altered or too new
+        IndexingFailed          EIO       1   the table of a layer could not be made this time
         InodeCollision          EIO       1   two places of a mount have one inode number
         Conflict                EEXIST    5
             TagConflict                       a tag where a repository is, or the other way round
@@ -162,6 +163,10 @@ class InvalidLayer(RossfsError):
 
     errno = _errno.EIO
     exit_status = 4
+
+
+class IndexingFailed(RossfsError):
+    """The table of a layer could not be made, through no fault of the layer; trying again helps."""
 
 
 class InodeCollision(RossfsError):
