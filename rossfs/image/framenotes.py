@@ -7,11 +7,15 @@ for a few bytes of it has no spans: it is read through a copy.
 from __future__ import annotations
 
 from array import array
+from typing import BinaryIO
+
+from rossfs.image.frametable import FrameTableWriter, Kind
+from rossfs.oci.digest import Digest
 
 SPAN = 64 << 10
 """Bytes of the tar that a span has at least, so that notes are few whatever the frames are."""
 
-SPAN_LIMIT = 4 << 20
+SPAN_LIMIT = 2 << 20
 """Bytes of the tar, and of zstd data, that a span has at most."""
 
 
@@ -33,6 +37,13 @@ class FrameNotes:
         """The blob ends at *position*, the tar at *length*."""
         if self.entered and (position, length) != tuple(self.positions[-2:]):
             self._add(position, length)
+
+    def write(self, file: BinaryIO, digest: Digest) -> None:
+        """Write the table of the layer *digest*, which has `entered`, to *file*."""
+        writer = FrameTableWriter(file, digest, Kind.BLOB)
+        for number in range(2, len(self.positions), 2):
+            writer.add(*self.positions[number : number + 2])
+        writer.finish()
 
     def _add(self, position: int, length: int) -> None:
         if max(position - self.positions[-2], length - self.positions[-1]) > SPAN_LIMIT:

@@ -1,17 +1,18 @@
-"""One way through a layer that is not compressed, or by bzip2 or xz, as old images have it.
+"""One way through a layer of any compression but gzip; bzip2 and xz occur in old images.
 
-Both formats allow several streams one after another, as `bzip2 -dc` and `xz -dc` read them.  What
-is neither a stream nor, for xz, its padding is refused: it could be a damaged stream.
+These two allow several streams one after another, as `bzip2 -dc` and `xz -dc` read them.  What is
+neither a stream nor, for xz, its padding is refused: it could be a damaged stream.
 """
 
 from __future__ import annotations
 
 import bz2
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from rossfs.errors import InvalidLayer
-from rossfs.image.compression import PIECE
+from rossfs.image.compression import PIECE, Compression, StreamPass
+from rossfs.image.zstdpass import ZstdPass
 
 XZ_MEMORY = 160 << 20
 """Bytes that decoding xz may use: `xz -9` needs 65 MiB, a dictionary of 128 MiB a little more than
@@ -20,6 +21,11 @@ its size."""
 _SLICE = 32 << 10
 """What follows a stream is handed over again for the next one: short streams in large slices would
 be copied many times."""
+
+
+def stream_pass(compression: Compression) -> StreamPass:
+    """A new pass for *compression*, which is not GZIP: that is `GzipPass`."""
+    return _PASSES[compression]()
 
 
 class PlainPass:
@@ -122,3 +128,11 @@ class XzPass:
     def finish(self) -> None:
         if self._decoder is not None or not self._offset or self._padding % 4:
             raise InvalidLayer(f"truncated: the xz data ends after {self._offset} bytes")
+
+
+_PASSES: Mapping[Compression, Callable[[], StreamPass]] = {
+    Compression.PLAIN: PlainPass,
+    Compression.ZSTD: ZstdPass,
+    Compression.BZIP2: Bzip2Pass,
+    Compression.XZ: XzPass,
+}
