@@ -21,6 +21,7 @@ from zlib import adler32
 
 from rossfs.errors import InvalidLayer
 from rossfs.image import pax, sparse
+from rossfs.image.tarextension import FLAGS, Extensions
 from rossfs.image.tarheader import (
     BLOCK,
     FIELDS,
@@ -40,12 +41,6 @@ from rossfs.oci.quotation import quote
 
 HARDLINK = 0
 """The kind of an entry that is one more name of an earlier one."""
-
-PAX_LIMIT = 1 << 24
-"""Bytes of one PAX header: extended attributes may be large."""
-
-NAME_LIMIT = 1 << 20
-"""Bytes of a GNU long name or link."""
 
 _SIZE_LIMIT = 1 << 63
 _NEVER = 1 << 80
@@ -70,8 +65,6 @@ _KINDS = {
 }
 _WITH_CONTENT = frozenset((stat.S_IFREG, _SPARSE, _IGNORED, _UNKNOWN))
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
-_EXTENSIONS = frozenset((b"x", b"g", b"X", b"L", b"K"))  # X: x as Solaris wrote it
-
 
 _unpack = FIELDS.unpack_from
 
@@ -162,12 +155,7 @@ class TarScanner:
         self._rest = bytearray()
         self._needed = 0
         self._zeros = False  # the last block was one of zeros
-        # What extension headers said of the next entry.
-        self._extended = False
-        self._global: pax.Records = {}
-        self._records: pax.Records | None = None
-        self._long_name: bytes | None = None
-        self._long_link: bytes | None = None
+        self._extensions = Extensions()
         self._flag = b""  # of the extension header whose body comes next
         # A sparse file whose map is not complete (None if it is refused), and how much of its
         # content is still to come.
@@ -199,7 +187,9 @@ class TarScanner:
     def finish(self) -> int:
         """Say that this was all.  Return its length; InvalidLayer if it ends inside an entry."""
         unended = self._next < _NEVER and not self._zeros
-        if self._length < self._needed or (unended and (any(self._rest) or self._has_extensions())):
+        if self._length < self._needed or (
+            unended and (any(self._rest) or self._extensions.are_pending())
+        ):
             raise InvalidLayer(f"the layer is truncated: its tar ends after {self._length} bytes")
         return self._length
 
@@ -213,15 +203,16 @@ class TarScanner:
         ):
             return
         self._zeros = False
-        if flag in _EXTENSIONS:
+        if flag in FLAGS:
             self._begin_extension(flag, size, offset)
             return
         path = text(name)
         if prefix[0]:
             path = prefixed(path, bytes(block))
-        records: pax.Records = _NOTHING
-        if self._extended:
-            path, link, records = self._take_extensions(path, link)
+        link = text(link)
+        records = _NOTHING
+        if self._extensions.present:
+            path, link, records = self._extensions.apply(path, link)
         kind = _KINDS.get(flag, _UNKNOWN)
         if flag == b"\0" and path.endswith(b"/"):
             kind = stat.S_IFDIR
@@ -280,16 +271,13 @@ class TarScanner:
     def _refuse(self, path: bytes, error: ValueError) -> None:
         self._refused(Refusal(path[:_REFUSED_PATH_LIMIT], str(error)))
 
-    # --- extension headers ---
-
     def _begin_extension(self, flag: bytes, field: bytes, offset: int) -> None:
         size = self._stored(field, _NOTHING, offset)
-        if size > (NAME_LIMIT if flag in b"LK" else PAX_LIMIT):
+        if size > Extensions.limit(flag):
             raise InvalidLayer(f"the layer has a tar header of {size} bytes at byte {offset}")
         self._next = offset + BLOCK
         self._needed = self._next + size
         self._flag = flag
-        self._extended = True
         if size:
             self._want = size
             self._unit = self._extension
@@ -298,38 +286,15 @@ class TarScanner:
 
     def _extension(self, data: bytes | memoryview, at: int, offset: int) -> None:
         size = self._needed - offset
-        body = bytes(data[at : at + size])
         self._next = self._needed + (-size % BLOCK)
         self._want = BLOCK
         self._unit = self._header
-        if self._flag == b"L":
-            self._long_name = text(body)
-        elif self._flag == b"K":
-            self._long_link = text(body)
-        else:
-            try:
-                records = pax.parse(body)
-            except ValueError as error:
-                raise InvalidLayer(
-                    f"the layer is damaged: the PAX header at byte {offset} {error}"
-                ) from None
-            if self._flag == b"g":
-                self._global |= {key: records[key] for key in pax.GLOBAL if key in records}
-            else:
-                self._records = records
-
-    def _has_extensions(self) -> bool:
-        return (self._records, self._long_name, self._long_link) != (None, None, None)
-
-    def _take_extensions(self, path: bytes, link: bytes) -> tuple[bytes, bytes, pax.Records]:
-        """Return name, link and records of the entry whose header came now."""
-        records = self._global | (self._records or {})
-        path = self._long_name or records.get(pax.PATH) or path
-        link = self._long_link or records.get(pax.LINKPATH) or text(link)
-        path = sparse.name(records) or path
-        self._records = self._long_name = self._long_link = None
-        self._extended = bool(self._global)
-        return path, link, records
+        try:
+            self._extensions.take(self._flag, bytes(data[at : at + size]))
+        except ValueError as error:
+            raise InvalidLayer(
+                f"the layer is damaged: the PAX header at byte {offset} {error}"
+            ) from None
 
     # --- sparse files ---
 
