@@ -7,6 +7,7 @@ shell gets.
         NotFound                ENOENT    3
             BlobNotFound  ManifestNotFound  TagNotFound  RepositoryNotFound  StoreNotFound
             MissingContent                    a manifest names what is not here
+            PathNotFound                      no such path in a root filesystem or a layer
         InvalidName             EINVAL    2   outside the grammar of the specification
             InvalidDigest  AmbiguousDigest  InvalidReference  InvalidPlatform
             NameTooLong (ENAMETOOLONG)
@@ -88,6 +89,10 @@ class StoreNotFound(NotFound):
 
 class MissingContent(NotFound):
     """A manifest or index names content that is not in the store."""
+
+
+class PathNotFound(NotFound):
+    """A path leads nowhere in a root filesystem or a layer; `errno` may say ENOTDIR or ELOOP."""
 
 
 class InvalidName(RossfsError):
