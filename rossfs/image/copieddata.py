@@ -15,12 +15,14 @@ from collections.abc import Iterator
 
 from rossfs.errors import CacheFull, InvalidLayer, InvalidTable
 from rossfs.image.cache import Cache
+from rossfs.image.compression import StreamPass
 from rossfs.image.framecopy import write_copy
 from rossfs.image.frameddata import FramedData
 from rossfs.image.frametable import FrameTable
 from rossfs.image.livedata import LiveData
 from rossfs.image.packed import Packed
 from rossfs.image.spans import SpanCache
+from rossfs.image.zstdpass import ZstdPass
 
 KIND = "frames"
 """The kind of the file in the cache."""
@@ -120,16 +122,22 @@ class CopiedData:
             file = self._cache.create(limit=self._cache.limit, spill=False)
         except CacheFull:
             return None
+        decoder = self._packed.decoder()
         with file:
             try:
-                write_copy(self._tar(), file, self._digest)
+                write_copy(self._tar(decoder), file, self._digest)
+                if isinstance(decoder, ZstdPass) and decoder.notes.entered:
+                    # It needs no copy: a small table does.
+                    file.seek(0)
+                    file.truncate()
+                    decoder.notes.write(file, self._digest)
             except CacheFull:
                 return None
             return self._framed_by(self._cache.publish(file, self._name))
 
-    def _tar(self) -> Iterator[bytes | memoryview]:
+    def _tar(self, decoder: StreamPass) -> Iterator[bytes | memoryview]:
         length = 0
-        for piece in self._packed.unpack():
+        for piece in self._packed.unpack(decoder):
             length += len(piece)
             yield piece
         if length != self.length:

@@ -39,7 +39,7 @@ class LiveData:
     def _between(self, offset: int, end: int) -> bytes:
         if self._rest is None or offset < self._end - sum(map(len, self._pieces)):
             self._forget()
-            self._rest = self._packed.unpack()
+            self._rest = self._packed.unpack(self._packed.decoder())
         parts = []
         position = self._end - sum(map(len, self._pieces))
         for piece in self._pieces:
@@ -50,7 +50,8 @@ class LiveData:
             if not piece:
                 break
             self._pieces.append(piece)
-            parts.append(_cut(piece, self._end, offset, end))
+            if part := _cut(piece, self._end, offset, end):
+                parts.append(part)
             self._end += len(piece)
         return b"".join(parts)
 

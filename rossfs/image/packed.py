@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from rossfs.errors import InvalidLayer
-from rossfs.image.compression import Compression
+from rossfs.image.compression import Compression, StreamPass
 from rossfs.image.streampass import stream_pass
 from rossfs.oci.digest import Digest
 
@@ -25,9 +25,15 @@ class Packed(NamedTuple):
     read: Read
     size: int
 
-    def unpack(self) -> Iterator[bytes | memoryview]:
-        """The tar in pieces of at most 1 MiB.  InvalidLayer, and what *read* raises."""
-        decoder = stream_pass(self.compression)
+    def decoder(self) -> StreamPass:
+        """A pass that was fed nothing."""
+        return stream_pass(self.compression)
+
+    def unpack(self, decoder: StreamPass) -> Iterator[bytes | memoryview]:
+        """The tar in pieces of at most 1 MiB, by a *decoder* that was fed nothing.
+
+        InvalidLayer, and what *read* raises.
+        """
         try:
             for offset in range(0, self.size, CHUNK):
                 yield from decoder.feed(self.read(offset, min(CHUNK, self.size - offset)))
