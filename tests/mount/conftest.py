@@ -10,14 +10,17 @@ from tests import mounts
 from tests.image.conftest import tool
 from tests.mount.gallery import Shown, gallery
 from tests.mount.inbox import inbox, shared_inbox
+from tests.mount.lab import lab, shared_lab
 from tests.mount.realmount import real, real_store
 from tests.mount.tagging import tagged_mount, tagging
 
 __all__ = [
     "inbox",
+    "lab",
     "real",
     "real_store",
     "shared_inbox",
+    "shared_lab",
     "shown",
     "tagged_mount",
     "tagging",
