@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import click
 
+from rossfs.cli.layercache import user_cache
 from rossfs.cli.main import complain
 from rossfs.errors import RossfsError, UsageError
 from rossfs.fs.mount import Supervisor, check, mount
@@ -38,6 +39,9 @@ Options behind -o, separated by commas:
   umask=OCTAL           permissions that nobody gets
   platform=OS/ARCH      whose image an index shows (default: this machine's)
   pin_age=DURATION      how long names in incoming/ protect their blobs, kept (default: 1d)
+  cache=DIR             where tables of layers are kept (default: cache/ of the store, or
+                        the user's cache where that cannot be written)
+  cache_size=SIZE       how much they may take, as 500M or 4G (default: 4G)
   readahead=KIB         how far the kernel reads ahead, root only (default: 1024)
   dev, suid             devices and setuid bits count (default: nodev,nosuid)
   log=FILE              write the log there; SIGUSR1 adds the stacks of all threads
@@ -63,7 +67,7 @@ def command(store: str, mountpoint: str, options: tuple[str, ...], foreground: b
     Returns when the mount answers, or says why there is none.  SIGTERM and SIGINT end the server
     and unmount; a dead mount that a killed server left on MOUNTPOINT is replaced.
     """
-    chosen = parse(",".join(options))
+    chosen = parse(",".join(options))._replace(user_cache=user_cache())
     if foreground:
         chosen = chosen._replace(foreground=True)
     supervisor = Supervisor(
@@ -112,7 +116,8 @@ def helper(argv: Sequence[str]) -> int:
         if call.fake:
             check(call.store, call.mountpoint)
         else:
-            mount(call.store, call.mountpoint, call.options, Supervisor())
+            chosen = call.options._replace(user_cache=user_cache())
+            mount(call.store, call.mountpoint, chosen, Supervisor())
     except (RossfsError, OSError, KeyboardInterrupt) as error:
         complain("mount.rossfs", error)
         return _FAILED

@@ -61,7 +61,7 @@ class Inodes:
         trees: Trees | None = None,
     ) -> None:
         self.root = root
-        self._trees = trees or Trees()
+        self._trees = Trees() if trees is None else trees
         self.lookups: defaultdict[int, int] = defaultdict(int)
         """By the number of a tree: how often the kernel was told of its nodes."""
         self._build = attributes.build

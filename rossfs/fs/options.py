@@ -42,6 +42,13 @@ class MountOptions(NamedTuple):
     debug: bool = False
     log: str | None = None
     """File for the log."""
+    cache: str | None = None
+    """Directory for the tables of layers."""
+    cache_size: int | None = None
+    """Bytes that they may take."""
+    user_cache: str | None = None
+    """The mounting user's cache directory, for a store that cannot be written; no option sets
+    it."""
     dev: bool = False
     suid: bool = False
     executable: bool = True
@@ -103,6 +110,7 @@ _IGNORED = frozenset(
 _IGNORED_PREFIXES = ("x-", "X-", "comment=", "user=")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgtKMGT]?)(?:i?[bB])?")
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": DAY, "w": 7 * DAY}
 
 
@@ -173,6 +181,13 @@ def _kib(value: str) -> int:
     return number
 
 
+def _size(value: str) -> int:
+    found = _SIZE.fullmatch(value)
+    if found is None:
+        raise ValueError(value)
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
+
+
 def _duration(value: str) -> float:
     found = _DURATION.fullmatch(value)
     if found is None:
@@ -193,6 +208,8 @@ _VALUES: dict[str, Callable[[str], object]] = {
     "readahead": _kib,
     "platform": Platform.parse,
     "pin_age": _duration,
+    "cache": _path,
+    "cache_size": _size,
     "log": _path,
 }
 _EXPECTED = {
@@ -202,6 +219,8 @@ _EXPECTED = {
     "readahead": "not a number of KiB up to 1048576",
     "platform": "not a platform such as linux/arm64/v8",
     "pin_age": "not a duration such as 90, 30m, 12h or 7d",
+    "cache": "not a path",
+    "cache_size": "not a size such as 500M or 4G",
     "log": "not a path",
 }
 

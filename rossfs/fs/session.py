@@ -36,12 +36,15 @@ from rossfs.fs.operations import Operations
 from rossfs.fs.options import MountOptions, for_libfuse
 from rossfs.fs.presence import Presence
 from rossfs.fs.readiness import Readiness
+from rossfs.image.cachelocation import layer_cache
+from rossfs.image.layers import Layers
 from rossfs.oci.platform import Platform
 from rossfs.store import settings
 from rossfs.store.settings import Settings
 from rossfs.store.store import Store
 from rossfs.tree.root import build_root
 from rossfs.tree.state import LogBuffer
+from rossfs.tree.trees import Trees
 from rossfs.tree.view import View
 
 log = logging.getLogger(__name__)
@@ -84,9 +87,13 @@ class Session:
             options = self._options._replace(read_only=not store.writable)
             if options.pin_age is not None and store.writable:
                 settings.write(store.access, Settings(pin_age=options.pin_age))
-            root = build_root(store, self._view(options))
+            layers = Layers(
+                store, layer_cache(store, options.user_cache, options.cache, options.cache_size)
+            )
+            trees = Trees()
+            root = build_root(store, self._view(options, layers), trees)
             kernel = _filesystem_options(options)
-            async with open_filesystem(root, kernel, store.paths.root) as operations:
+            async with open_filesystem(root, kernel, store.paths.root, trees) as operations:
                 self._operations = operations
                 # Before mounting: a signal that came between would leave a dead mount.
                 with trio.open_signal_receiver(*_SIGNALS) as signals:
@@ -98,12 +105,13 @@ class Session:
         if self._failure is not None:
             raise self._failure
 
-    def _view(self, options: MountOptions) -> View:
+    def _view(self, options: MountOptions, layers: Layers) -> View:
         return View(
             platform=options.platform or Platform.host(),
             log=self._buffer,
             stats=self._stats,
             read_only=options.read_only,
+            layers=layers,
         )
 
     def _stats(self) -> Mapping[str, object]:

@@ -44,6 +44,13 @@ class Listing(Sequence[Item]):
                 return
         self._codes = _merge(stack, directory)
 
+    @property
+    def plain(self) -> tuple[int, range] | None:
+        """The position of a layer and the records that are all the names, in order and each just
+        what its record says; None where it is not as simple as that."""
+        codes = self._codes
+        return (self._position, codes) if isinstance(codes, range) else None
+
     def __len__(self) -> int:
         return len(self._codes)
 

@@ -3,10 +3,12 @@
     manifest.json     the stored bytes; of an index, those of this machine's platform
     config.json       likewise; `config` where it is not JSON (artifacts)
     layers/           the image's layers (layers.py)
+    rootfs/           all layers merged (rootfs.py); artifacts have none
     index.json        the stored bytes of an index
     platforms/        all manifests of an index (platforms.py)
 
-A directory is made of the parsed manifest when somebody first looks into it.  Of a damaged manifest
+A directory is made of the parsed manifest when somebody first looks into it, and rootfs/ is opened
+when somebody looks for it: listing an image opens no layer.  Of a damaged manifest
 only the name can be seen: everything inside is EIO.  Bytes that are no manifest, which Ross stores
 as readily, are shown and nothing else.  What is not stored yet (a config, the platform's manifest)
 is absent, and there as soon as it is.
@@ -31,7 +33,8 @@ from rossfs.oci.platform import Platform
 from rossfs.store.content import Unproven
 from rossfs.store.paths import Area
 from rossfs.tree.contentfile import ContentFiles, content_xattrs
-from rossfs.tree.layers import layers_directory
+from rossfs.tree.imagetrees import ImageTrees, Shown
+from rossfs.tree.layers import LayersDirectory
 from rossfs.tree.node import (
     FOREVER,
     Attr,
@@ -48,6 +51,8 @@ from rossfs.tree.node import (
 from rossfs.tree.numbers import Numbers
 from rossfs.tree.platforms import platforms_directory
 
+ROOTFS = b"rootfs"
+
 _DOCUMENTS = (Area.MANIFESTS, Area.INDEXES)
 
 _log = logging.getLogger("rossfs.tree")
@@ -56,12 +61,18 @@ _log = logging.getLogger("rossfs.tree")
 class Images:
     """Makes the directories of images, and holds what all of them share."""
 
-    __slots__ = ("_number", "files", "inside", "platform", "store")
+    __slots__ = ("_number", "files", "inside", "platform", "store", "trees")
 
     def __init__(
-        self, store: Manifests, files: ContentFiles, numbers: Numbers, platform: Platform
+        self,
+        store: Manifests,
+        files: ContentFiles,
+        trees: ImageTrees,
+        numbers: Numbers,
+        platform: Platform,
     ) -> None:
         self.store = store
+        self.trees = trees
         self.files = files
         self.platform = platform
         self.inside = numbers.family(b"image inside")
@@ -101,6 +112,8 @@ class ImageDirectory(Directory):
         "_children",
         "_images",
         "_missing",
+        "_rootfs",
+        "_rootfs_wanted",
         "_seconds",
         "digest",
         "loaded",
@@ -120,6 +133,9 @@ class ImageDirectory(Directory):
         """Files whose content was not stored when last looked at."""
         self._missing: Digest | None = None
         """The manifest that an index chooses, while it is not stored."""
+        self._rootfs: Shown | None = None
+        """Whose root filesystem this shows."""
+        self._rootfs_wanted = False
 
     def attr(self) -> Attr:
         time_ns = self._seconds * 10**9
@@ -148,6 +164,7 @@ class ImageDirectory(Directory):
         self._children = {}
         self._awaited = {}
         self._missing = None
+        self._rootfs = None
         if described is None:
             self._file(b"manifest.json", self.digest)
         else:
@@ -171,9 +188,14 @@ class ImageDirectory(Directory):
         config = image.manifest.config
         is_json = bare(config.media_type).endswith("json")
         self._file(b"config.json" if is_json else b"config", config.digest)
-        self._children[b"layers"] = layers_directory(
-            self.digest, image.manifest.layers, self._images.inside, self._seconds * 10**9
+        inside = self._images.inside
+        layers = inside(self.digest.raw + b"/layers")
+        shown = Shown(self.digest, self.ino, layers, image)
+        self._children[b"layers"] = LayersDirectory(
+            shown, self._images.trees, inside, self._seconds * 10**9
         )
+        if image.manifest.is_image:
+            self._rootfs = shown
 
     def _file(self, name: bytes, digest: Digest) -> None:
         """Show the content of *digest* as *name*, now or once it is stored."""
@@ -194,6 +216,12 @@ class ImageDirectory(Directory):
         if node is not None:
             return node
         self._look_for_manifest()
+        if name == ROOTFS and self._rootfs is not None:
+            tree = self._images.trees.rootfs(self._rootfs)
+            if tree is None:
+                self._rootfs_wanted = True
+                raise Unsettled
+            return tree.root
         if name not in self._awaited:
             return None
         try:
@@ -208,7 +236,10 @@ class ImageDirectory(Directory):
                 self._arrived(name)
             except Unproven:
                 raise Unsettled from None
-        return Entries(Entry(name, node) for name, node in self._children.items())
+        entries = [Entry(name, node) for name, node in self._children.items()]
+        if self._rootfs is not None:
+            entries.append(Entry(ROOTFS, None, stat.S_IFDIR))
+        return Entries(entries)
 
     def _look_for_manifest(self) -> None:
         """Raise Unsettled if the manifest that an index chooses has come, or may have."""
@@ -222,7 +253,13 @@ class ImageDirectory(Directory):
         raise Unsettled
 
     async def settle(self) -> None:
-        """Find out about content without .meta; read the manifest that has come."""
+        """Open the root filesystem if that is what was looked for; find out about content without
+        .meta; read the manifest that has come."""
+        # No await since lookup: it was this caller that wanted it.
+        if self._rootfs_wanted and self._rootfs is not None:
+            self._rootfs_wanted = False
+            await self._images.trees.open_rootfs(self._rootfs)
+            return
         for digest in tuple(self._awaited.values()):
             await self._images.files.settle(digest)
         if self._missing is not None:
@@ -244,6 +281,7 @@ class ImageDirectory(Directory):
         self._children = {}
         self._awaited = {}
         self._missing = None
+        self._rootfs = None
 
 
 def _unchangeable() -> OSError:

@@ -143,7 +143,7 @@ class Tree(abc.ABC):
     So a tree of a million entries costs no memory for what the kernel knows of it.
     """
 
-    __slots__ = ("number",)
+    __slots__ = ("__weakref__", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -151,9 +151,6 @@ class Tree(abc.ABC):
     @abc.abstractmethod
     def node(self, ino: int) -> Node:
         """The node of a number of this tree; ESTALE if there is none."""
-
-    def forgotten(self) -> None:  # noqa: B027 - most trees have nothing to do
-        """The kernel knows no node of this tree any more."""
 
 
 class AttrChange(NamedTuple):

@@ -22,6 +22,9 @@ from hashlib import blake2b
 TREE_SHIFT = 40
 """Bits of the number that a tree gives to its nodes; the number of the tree is above them."""
 
+INDEX = (1 << TREE_SHIFT) - 1
+"""Mask of those bits."""
+
 FIRST_OF_TREES = 1 << TREE_SHIFT
 FIRST_HASHED = 1 << 62
 
@@ -54,6 +57,7 @@ class Fixed(IntEnum):
     STATE_STATS = 41
     STATE_DAMAGED = 42
     STATE_LOG = 43
+    STATE_PROGRESS = 44
 
 
 class Numbers:

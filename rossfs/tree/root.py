@@ -14,6 +14,7 @@ from rossfs.tree import readme
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
 from rossfs.tree.images import Images
+from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.incoming import incoming_directory
 from rossfs.tree.node import Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
@@ -21,12 +22,14 @@ from rossfs.tree.snapshots import Commits
 from rossfs.tree.state import DamagedContent, state_directory
 from rossfs.tree.static import BytesFile, StaticDirectory
 from rossfs.tree.tags import Names, TagsDirectory
+from rossfs.tree.trees import Trees
 from rossfs.tree.uploads import Uploads
 from rossfs.tree.view import View
 
 
-def build_root(store: Store, view: View) -> Directory:
-    """Everything that a user can see, by name."""
+def build_root(store: Store, view: View, trees: Trees) -> Directory:
+    """Everything that a user can see, by name.  What is inside images is added to *trees* as it is
+    opened."""
     now = time.time_ns()
     writable = store.writable and not view.read_only
     numbers = Numbers()
@@ -34,7 +37,8 @@ def build_root(store: Store, view: View) -> Directory:
     # kernel follows the link to the content and checks that one's mode.
     mode = 0o644 if writable else 0o444
     files = ContentFiles(store.contents, numbers, mode=mode, note_access=writable)
-    images = Images(store, files, numbers, view.platform)
+    inside = ImageTrees(store, view.layers, numbers, trees)
+    images = Images(store, files, inside, numbers, view.platform)
     uploads = Uploads(store)
     names = Names(uploads, numbers, writable=writable)
     manifests = partial(files.find, Area.MANIFESTS)
@@ -56,7 +60,13 @@ def build_root(store: Store, view: View) -> Directory:
                 Fixed.INDEXES, indexes, (Area.MANIFESTS, Area.INDEXES), mixed=True
             ),
             b"incoming": incoming_directory(store, uploads, numbers),
-            b".ross": state_directory(view.log, view.stats, lambda: _damaged(store), now),
+            b".ross": state_directory(
+                view.log,
+                view.stats,
+                lambda: _damaged(store, inside),
+                view.layers.progress,
+                now,
+            ),
         },
         now,
     )
@@ -100,6 +110,8 @@ class _Digests:
         return ByAlgorithm(place, shown, self._commits, self._modified_ns)
 
 
-def _damaged(store: Store) -> Iterator[DamagedContent]:
+def _damaged(store: Store, inside: ImageTrees) -> Iterator[DamagedContent]:
     for digest, reason in store.verifier.damaged():
         yield DamagedContent(str(digest), reason)
+    for name, reason in inside.damaged():
+        yield DamagedContent(name, reason)

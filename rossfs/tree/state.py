@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import rossfs
+from rossfs.image.blobindex import IndexingProgress
 from rossfs.tree.node import Attr, Caller, File, Handle, is_writing, read_only
 from rossfs.tree.numbers import Fixed
 from rossfs.tree.static import BytesFile, BytesHandle, StaticDirectory
@@ -91,9 +92,10 @@ def state_directory(
     log: LogBuffer,
     stats: Callable[[], Mapping[str, object]],
     damaged: Callable[[], Iterable[DamagedContent]],
+    progress: Callable[[], Iterable[IndexingProgress]],
     modified_ns: int,
 ) -> StaticDirectory:
-    """.ross/: *stats* is shown as JSON, *damaged* as one JSON object a line."""
+    """.ross/: *stats* is shown as JSON, *damaged* and *progress* as one JSON object a line."""
     return StaticDirectory(
         Fixed.STATE,
         {
@@ -106,9 +108,25 @@ def state_directory(
                 lambda: "".join(f"{json.dumps(item._asdict())}\n" for item in damaged()).encode(),
                 modified_ns,
             ),
+            b"progress": StateFile(
+                Fixed.STATE_PROGRESS,
+                lambda: "".join(f"{_progress(item)}\n" for item in progress()).encode(),
+                modified_ns,
+            ),
             b"log": StateFile(Fixed.STATE_LOG, log.text, modified_ns),
         },
         modified_ns,
+    )
+
+
+def _progress(progress: IndexingProgress) -> str:
+    return json.dumps(
+        {
+            "layer": str(progress.digest),
+            "bytes": progress.done,
+            "of": progress.total,
+            "since": int(progress.since),
+        }
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from rossfs.image.layers import Layers
 from rossfs.oci.platform import Platform
 from rossfs.tree.state import LogBuffer
 
@@ -22,3 +23,6 @@ class View(NamedTuple):
     """What .ross/stats shows: plain values that JSON can hold, made anew at each call."""
 
     read_only: bool
+
+    layers: Layers
+    """Opens the layers of images."""

@@ -1,0 +1,153 @@
+"""The trees of images: opened when somebody first goes into a root filesystem or a layer.
+
+Opening reads tables, or makes them, in a worker thread; several who ask meanwhile wait for the same
+layers (image/layers.py).  What cannot be served, because a layer is damaged or is not what the
+config says, is an error each time and is listed in .ross/damaged.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+import trio
+
+from rossfs.errors import Damaged, DiffIdMismatch, InvalidLayer, RossfsError
+from rossfs.image.configuration import read_config
+from rossfs.image.layer import Layer
+from rossfs.image.layers import Layers
+from rossfs.image.opened import OpenedImage, open_rootfs
+from rossfs.image.resolve import Image
+from rossfs.oci.config import History
+from rossfs.oci.digest import Digest
+from rossfs.store.store import Store
+from rossfs.tree.layerinodes import LayerInodes
+from rossfs.tree.layerview import LayerViewTree
+from rossfs.tree.numbers import Numbers
+from rossfs.tree.rootfs import RootfsTree
+from rossfs.tree.trees import Trees
+
+T = TypeVar("T")
+
+_TOLD = 1000
+
+_log = logging.getLogger("rossfs.tree")
+
+
+class Shown(NamedTuple):
+    """An image, and the directory that shows it: its own, or that of an index that chose it."""
+
+    place: Digest
+    ino: int
+    """The number of images/sha256/<hex of place>/."""
+    layers_ino: int
+    """The number of layers/ in there."""
+    image: Image
+
+
+class ImageTrees:
+    """Opens the trees of one mount."""
+
+    __slots__ = ("_damaged", "_layers", "_numbers", "_store", "_trees", "_workers")
+
+    def __init__(self, store: Store, layers: Layers, numbers: Numbers, trees: Trees) -> None:
+        self._store = store
+        self._layers = layers
+        self._numbers = numbers
+        self._trees = trees
+        # Decoding keeps a processor busy: more threads would only make each reader wait longer.
+        self._workers = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        self._damaged: dict[str, str] = {}
+
+    def damaged(self) -> Iterator[tuple[str, str]]:
+        """Images and layers that could not be shown, and why."""
+        yield from list(self._damaged.items())
+
+    # The root filesystem
+
+    def rootfs(self, shown: Shown) -> RootfsTree | None:
+        """The tree of an image if it is loaded; never waits."""
+        tree = self._trees.get(self._rootfs_number(shown))
+        return tree if isinstance(tree, RootfsTree) else None
+
+    async def open_rootfs(self, shown: Shown) -> None:
+        """Load the tree of an image.  Errors as image.opened.open_rootfs."""
+        opened = await self._run(
+            str(shown.image.digest), lambda: open_rootfs(self._store, self._layers, shown.image)
+        )
+        if self.rootfs(shown) is None:
+            self._trees.hold(self._grown(shown, opened))
+
+    def _grown(self, shown: Shown, opened: OpenedImage) -> RootfsTree:
+        inodes = [
+            self._inodes(layer, step)
+            for layer, step in zip(opened.layers, opened.history, strict=True)
+        ]
+        return RootfsTree(self._rootfs_number(shown), opened, inodes, shown.ino)
+
+    def _rootfs_number(self, shown: Shown) -> int:
+        return self._numbers.tree(b"rootfs" + shown.place.raw + shown.image.digest.raw)
+
+    # One layer
+
+    def layer(self, shown: Shown, position: int) -> LayerViewTree | None:
+        """The tree of one layer in an image if it is loaded; never waits."""
+        tree = self._trees.get(self._layer_number(shown, position))
+        return tree if isinstance(tree, LayerViewTree) else None
+
+    async def open_layer(self, shown: Shown, position: int) -> None:
+        """Load the tree of one layer.  DiffIdMismatch, InvalidLayer, BlobNotFound, Damaged,
+        InvalidDocument."""
+        descriptor = shown.image.manifest.layers[position]
+        layer, step = await self._run(
+            str(descriptor.digest), lambda: self._open_layer(shown.image, position)
+        )
+        if self.layer(shown, position) is None:
+            number = self._layer_number(shown, position)
+            inodes = self._inodes(layer, step)
+            self._trees.hold(LayerViewTree(number, inodes, descriptor, shown.layers_ino))
+
+    def _open_layer(self, image: Image, position: int) -> tuple[Layer, History | None]:
+        layer = self._layers.open(image.manifest.layers[position].digest)
+        if not image.manifest.is_image:
+            return layer, None
+        config = read_config(self._store, image)
+        if position >= len(config.diff_ids):
+            raise DiffIdMismatch(
+                f"image {image.digest} has {len(image.manifest.layers)} layers, but its config has "
+                f"{len(config.diff_ids)} diff IDs"
+            )
+        self._layers.check_diff_id(layer, config.diff_ids[position])
+        return layer, config.layer_history()[position]
+
+    def _layer_number(self, shown: Shown, position: int) -> int:
+        place = shown.place.raw + shown.image.digest.raw
+        return self._numbers.tree(b"layer%d " % position + place)
+
+    def _inodes(self, layer: Layer, step: History | None) -> LayerInodes:
+        number = self._numbers.tree(b"inodes" + layer.digest.raw)
+        tree = self._trees.get(number)
+        if isinstance(tree, LayerInodes):
+            return tree
+        history = step.created_by.encode() if step is not None else b""
+        made = LayerInodes(number, layer, history, self._workers)
+        self._trees.show(made)
+        return made
+
+    async def _run(self, what: str, work: Callable[[], T]) -> T:
+        try:
+            return await trio.to_thread.run_sync(
+                work, limiter=self._workers, abandon_on_cancel=True
+            )
+        except (Damaged, InvalidLayer) as error:
+            self._tell(what, error)
+            raise
+
+    def _tell(self, what: str, error: RossfsError) -> None:
+        # Once each, or one program that tries again and again would be all that the log shows.
+        reason = str(error)
+        if self._damaged.get(what) != reason and len(self._damaged) < _TOLD:
+            self._damaged[what] = reason
+            _log.warning("%s", reason)

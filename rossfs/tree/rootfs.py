@@ -1,0 +1,164 @@
+"""images/sha256/<hex>/rootfs/: all layers of an image, merged.
+
+A directory's number is the key of its `Merged` (image/merged.py): position of the layer and index
+in its table; so it is found again from its number alone.  Directories belong to one image; what is
+in them belongs to its layer (layerinodes.py).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from rossfs.image.merged import Merged, Place
+from rossfs.image.opened import OpenedImage
+from rossfs.image.rootfs import Rootfs
+from rossfs.oci.digest import Digest
+from rossfs.tree.layerinodes import LayerInodes, attr_of
+from rossfs.tree.node import FOREVER, Attr, Directory, Node, Rows, Tree
+from rossfs.tree.numbers import INDEX, TREE_SHIFT
+from rossfs.tree.rows import Plain, rows_of
+
+RECORD_SHIFT = 30
+"""Bits of an index that number the record; those above number the layer (opened.MAX_RECORDS)."""
+
+_RECORD = (1 << RECORD_SHIFT) - 1
+
+
+class RootfsTree(Tree):
+    """The directories of one image's root filesystem."""
+
+    __slots__ = ("base", "digest", "layers", "parent", "rootfs")
+
+    def __init__(
+        self,
+        number: int,
+        opened: OpenedImage,
+        layers: Sequence[LayerInodes],
+        parent: int,
+    ) -> None:
+        super().__init__(number)
+        self.base = number << TREE_SHIFT
+        self.digest: Digest = opened.image.digest
+        self.rootfs: Rootfs = opened.rootfs
+        self.layers = layers
+        self.parent = parent
+        """The number of the directory that rootfs/ is in."""
+
+    @property
+    def root(self) -> RootfsDirectory:
+        """rootfs/ itself."""
+        return RootfsDirectory(self, self.rootfs.root)
+
+    def ino(self, directory: Merged) -> int:
+        """The number of a directory."""
+        position, index = directory.key
+        return self.base | position << RECORD_SHIFT | index
+
+    def node(self, ino: int) -> Node:
+        """See Tree.node."""
+        key = ino & INDEX
+        directory = self.rootfs.directory(Place(key >> RECORD_SHIFT, key & _RECORD))
+        if directory is None:
+            raise OSError(errno.ESTALE, f"the root filesystem of {self.digest} has no inode {key}")
+        return RootfsDirectory(self, directory)
+
+
+class RootfsDirectory(Directory):
+    """A directory of a root filesystem."""
+
+    __slots__ = ("_merged", "_tree")
+
+    ttl: ClassVar[float] = FOREVER
+    negative_ttl: ClassVar[float] = FOREVER
+    remade: ClassVar[bool] = True
+    foreign_xattrs: ClassVar[bool] = True
+
+    def __init__(self, tree: RootfsTree, merged: Merged) -> None:
+        super().__init__(tree.ino(merged))
+        self._tree = tree
+        self._merged = merged
+
+    def attr(self) -> Attr:
+        return attr_of(self._tree.rootfs.record(self._merged.owner))
+
+    def parent_ino(self) -> int:
+        tree = self._tree
+        if self._merged.key == tree.rootfs.root.key:
+            return tree.parent
+        return tree.ino(tree.rootfs.parent(self._merged))
+
+    def xattrs(self) -> Mapping[bytes, bytes]:
+        """Those of the tar."""
+        files = self._files()
+        return files.toc.xattrs(self._merged.owner.index) if files is not None else {}
+
+    def _files(self) -> LayerInodes | None:
+        """The layer whose entry gives the attributes; None in an image without layers."""
+        layers = self._tree.layers
+        return layers[self._merged.owner.position] if layers else None
+
+    async def xattr(self, name: bytes) -> bytes | None:
+        """Besides those: user.ross.layer, .diff_id and .history; .digest of the image for the
+        root."""
+        tree = self._tree
+        if name == b"user.ross.digest" and self._merged.key == tree.rootfs.root.key:
+            return str(tree.digest).encode()
+        files = self._files()
+        if files is None:
+            return None
+        return files.described(name) or self.xattrs().get(name)
+
+    def lookup(self, name: bytes) -> Node | None:
+        tree = self._tree
+        found = tree.rootfs.lookup(self._merged, name)
+        if found is None:
+            return None
+        if isinstance(found, Merged):
+            return RootfsDirectory(tree, found)
+        return tree.layers[found.position].at(found.index)
+
+    def entries(self) -> Rows:
+        return RootfsRows(self._tree, self._merged)
+
+
+class RootfsRows(Rows):
+    """The names in a directory of a root filesystem."""
+
+    __slots__ = ("_entries", "_tree")
+
+    def __init__(self, tree: RootfsTree, merged: Merged) -> None:
+        self._tree = tree
+        self._entries = tree.rootfs.entries(merged)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def rows(self, start: int) -> Iterator[Plain]:
+        plain = self._entries.plain
+        if plain is None:
+            return self._merged_rows(start)
+        tree = self._tree
+        position, children = plain
+        files = tree.layers[position]
+        return rows_of(
+            files.toc, children[start:], files.base, tree.base | position << RECORD_SHIFT
+        )
+
+    def _merged_rows(self, start: int) -> Iterator[Plain]:
+        tree = self._tree
+        entries = self._entries
+        for index in range(start, len(entries)):
+            name, found = entries[index]
+            if isinstance(found, Merged):
+                ino = tree.ino(found)
+                attr = attr_of(tree.rootfs.record(found.owner))
+            else:
+                record = tree.rootfs.record(found)
+                ino = tree.layers[found.position].base | record.inode
+                attr = attr_of(record)
+            mode, size, nlink, uid, gid, rdev, mtime_ns, _, _ = attr
+            assert uid is not None
+            assert gid is not None
+            yield name, ino, mode, size, nlink, uid, gid, rdev, mtime_ns
