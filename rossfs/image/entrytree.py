@@ -23,14 +23,21 @@ INODE = struct.Struct("=HIIqQQ")
 TEXT = 128
 """Beside the flags of records: `data` is the offset of a text in the heap."""
 
-MAX_INODES = 1 << 24
+MAX_INODES = 1 << 23
+"""Entries and implied directories.  A million of them need 250 MB until the table is written."""
+MAX_IMPLIED = 1 << 20
+"""Implied directories, which cost a tar next to nothing."""
 MAX_HEAP = 1 << 30
+"""Bytes of names and texts."""
 
 MAX_HOPS = 40
 """Symlinks on one path, as in the kernel (path_resolution(7))."""
 MAX_FOLLOWED = 10_000_000
 """Components of the texts of symlinks that are walked for all entries of a layer: a layer made to
 waste time ends here, others use some thousands."""
+
+NAME_MAX = 255
+"""Bytes of a name (limits.h)."""
 
 ROOT = 0
 
@@ -39,9 +46,10 @@ class Way(NamedTuple):
     """How far a path of directories leads."""
 
     directory: int  # the last one that exists
-    missing: list[bytes]  # the names that follow it
+    names: list[bytes]  # the path, without symlinks
+    missing: int  # how many of the names, at the end, are not there
     followed: bool  # whether a symlink was on the way
-    obstacle: str  # why there can be nothing at the path; empty if there can
+    obstacle: str = ""  # why there can be nothing at the path
 
 
 class EntryTree:
@@ -56,6 +64,7 @@ class EntryTree:
         self.parents: dict[int, int] = {}  # of all directories
         self.linked: set[int] = set()  # inodes that were given a second name
         self._followed = 0
+        self._implied_count = 0
         self.parents[self._implied()] = ROOT
 
     def add(self, mode: int, uid: int, gid: int, mtime_ns: int, size: int, data: int) -> int:
@@ -77,6 +86,9 @@ class EntryTree:
         return int(INODE.unpack_from(self.inodes, INODE.size * inode)[4])
 
     def _implied(self) -> int:
+        self._implied_count += 1
+        if self._implied_count > MAX_IMPLIED:
+            raise InvalidLayer(f"the layer names files in more than {MAX_IMPLIED} directories only")
         number = self.add(stat.S_IFDIR | 0o755, 0, 0, 0, 0, 0)
         self.flags[number] = IMPLIED
         return number
@@ -108,9 +120,10 @@ class EntryTree:
         return bytes(self.heap[data : data + size]) if stat.S_ISLNK(mode) else None
 
     def make(self, way: Way) -> int:
-        """The directory at the end of *way*, implied directories made for what is missing."""
+        """The directory at the end of *way*, implied directories made for what is missing; raises
+        InvalidLayer if there are too many."""
         directory = way.directory
-        for name in way.missing:
+        for name in way.names[len(way.names) - way.missing :]:
             made = self._implied()
             self.parents[made] = directory
             self.put(directory, name, made)
@@ -142,41 +155,47 @@ class EntryTree:
         too, and `..` leads back over it.
         """
         todo = path.split(b"/")[::-1] if path else []
-        directory, hops, missing = ROOT, 0, list[bytes]()
-        while todo:
+        names: list[bytes] = []
+        directory, missing, hops, obstacle = ROOT, 0, 0, ""
+        while todo and not obstacle:
             name = todo.pop()
             if name in (b"", b"."):
                 continue
             if name == b"..":
                 if missing:
-                    missing.pop()
+                    missing -= 1
                 else:
                     directory = self.parents[directory]
+                del names[-1:]
                 continue
             inode = None if missing else self.child(directory, name)
             if inode is None:
-                if name.startswith(whiteout.PREFIX):
-                    return Way(directory, [], hops > 0, "is below a whiteout")
-                if len(name) > 255 or b"\0" in name:
-                    return Way(
-                        directory,
-                        [],
-                        hops > 0,
-                        "is below a symbolic link that leads to no valid name",
-                    )
-                missing.append(name)
+                obstacle = _flaw(name)
+                missing += 1
+                names.append(name)
             elif inode in self.parents:
                 directory = inode
+                names.append(name)
             else:
                 text = self.text(inode)
                 if text is None:
-                    return Way(directory, [], hops > 0, "is below a file that is no directory")
+                    obstacle = "is below a file that is no directory"
+                    break
                 hops += 1
-                names = text.split(b"/")
-                self._followed += len(names)
+                self._followed += text.count(b"/") + 1
                 if hops > MAX_HOPS or self._followed > MAX_FOLLOWED or not text:
-                    return Way(directory, [], True, "is below a symbolic link that leads nowhere")
+                    obstacle = "is below a symbolic link that leads nowhere"
+                    break
                 if text.startswith(b"/"):
-                    directory = ROOT
-                todo += names[::-1]
-        return Way(directory, missing, hops > 0, "")
+                    directory, names = ROOT, []
+                todo += text.split(b"/")[::-1]
+        return Way(directory, names, missing, hops > 0, obstacle)
+
+
+def _flaw(name: bytes) -> str:
+    """Why no directory can be called *name*; empty if one can."""
+    if name.startswith(whiteout.PREFIX):
+        return "is below a whiteout"
+    if len(name) > NAME_MAX or b"\0" in name:
+        return "is below a symbolic link that leads to no valid name"
+    return ""

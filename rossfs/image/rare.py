@@ -86,7 +86,7 @@ def xattrs(view: memoryview) -> dict[bytes, bytes]:
     start = _HEAD.size + count * _PIECE
     try:
         found = msgpack.unpackb(view[start : start + length])
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise InvalidTable(f"extended attributes in a table were altered: {error}") from None
     if not isinstance(found, dict):
         raise InvalidTable("extended attributes in a table were altered")

@@ -262,9 +262,12 @@ class Toc:
         start, length = self._header.notes, self._header.notes_length
         try:
             total, first = msgpack.unpackb(self._view[start : start + length])
-            return int(total), [(bytes(path), str(reason)) for path, reason in first]
-        except (ValueError, TypeError, msgpack.UnpackException):
+            notes = [(path, reason) for path, reason in first]
+        except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
             raise self._altered() from None
+        if type(total) is not int or any([*map(type, note)] != [bytes, str] for note in notes):
+            raise self._altered()
+        return total, notes
 
     def _altered(self) -> InvalidTable:
         return InvalidTable(f"the table of layer {self.digest} was altered")

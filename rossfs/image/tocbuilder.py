@@ -16,7 +16,7 @@ from rossfs.errors import InvalidLayer
 from rossfs.image import rare, whiteout
 from rossfs.image.entrytree import MAX_HEAP, ROOT, TEXT, EntryTree, Way
 from rossfs.image.lowerlinks import LowerLink, settle
-from rossfs.image.record import IMPLIED, LOWER_LINK, OPAQUE, SPARSE, WHITEOUT, XATTRS
+from rossfs.image.record import LOWER_LINK, OPAQUE, SPARSE, WHITEOUT, XATTRS
 from rossfs.image.tarscan import HARDLINK, Refusal
 from rossfs.image.tocwriter import Records, Table
 
@@ -29,8 +29,10 @@ REFUSALS_KEPT = 100
 _DROPPED_XATTRS = (b"trusted.overlay.", b"user.overlay.")
 """An overlay filesystem above would obey them (Documentation/filesystems/overlayfs.rst)."""
 
-_PATHS_KEPT = 1024
+_PATHS_KEPT, _PATH_KEPT = 1024, 4096
+"""How many paths of directories are remembered, and how long they may be."""
 _RARE_KEPT = 4096
+"""How many rare things are remembered: a layer may have one label on a million files."""
 
 
 class TocBuilder:
@@ -44,7 +46,7 @@ class TocBuilder:
         self._rare_numbers: dict[bytes, int] = {}
         self._refusals: list[Refusal] = []
         self._refused = 0
-        self._ways: dict[bytes, int] = {}  # directories by path, ~number if a symlink was followed
+        self._directories: dict[bytes, int] = {}  # by path, as long as no directory or symlink goes
         self._parent_path: bytes | None = None  # of the last entry
         self._parent = ROOT
         self._table: Table | None = None
@@ -57,50 +59,37 @@ class TocBuilder:
 
     def add(self, entry: TarEntry) -> None:
         """Take the next entry; raises InvalidLayer if the layer is over a limit."""
-        parent_path, _, name = entry.path.rpartition(b"/")
+        path, _, name = entry.path.rpartition(b"/")
+        kind = entry.kind
         if not name:
-            self._set_root(entry)
+            self._add_root(entry)
             return
         if name.startswith(whiteout.PREFIX):
-            self._add_whiteout(entry, parent_path, name)
+            self._add_whiteout(entry, path, name)
             return
-        if parent_path != self._parent_path:
-            parent = self._find(parent_path)
-            if parent is None:
-                way = self._tree.walk(parent_path)
-                if way.obstacle:
-                    self.refuse(Refusal(entry.path, way.obstacle))
-                    return
-                parent = self._make(parent_path, way)
-            self._parent_path = parent_path
-            self._parent = parent
-        else:
-            parent = self._parent
-        kind = entry.kind
-        tree = self._tree
-        if kind == stat.S_IFREG:
-            inode = tree.add(
-                stat.S_IFREG | entry.mode, entry.uid, entry.gid, entry.mtime_ns, entry.size,
-                entry.offset,
-            )  # fmt: skip
-        elif kind == stat.S_IFDIR:
-            self._add_directory(entry, parent, name)
-            return
-        elif kind == HARDLINK:
-            self._add_link(entry, parent, name)
-            return
-        elif kind == stat.S_IFLNK:
-            text = entry.linkname
-            inode = tree.add(
-                stat.S_IFLNK | entry.mode, entry.uid, entry.gid, entry.mtime_ns, len(text),
-                tree.store(text),
-            )  # fmt: skip
-            tree.flags[inode] = TEXT
-        elif kind == stat.S_IFCHR and not entry.rdev:
+        if kind == stat.S_IFCHR and not entry.rdev:
             self.refuse(Refusal(entry.path, "is the device 0, 0, which is a whiteout to overlayfs"))
             return
+        if path != self._parent_path and not self._enter(entry, path):
+            return
+        parent = self._parent
+        if kind == stat.S_IFDIR:
+            self._add_directory(entry, parent, name)
+            return
+        if kind == HARDLINK:
+            self._add_link(entry, parent, name)
+            return
+        tree = self._tree
+        if kind == stat.S_IFREG:
+            size, data = entry.size, entry.offset
+        elif kind == stat.S_IFLNK:
+            size, data = len(entry.linkname), tree.store(entry.linkname)
         else:
-            inode = tree.add(kind | entry.mode, entry.uid, entry.gid, entry.mtime_ns, 0, entry.rdev)
+            size, data = 0, entry.rdev
+        mode = kind | (0o777 if kind == stat.S_IFLNK else entry.mode)  # symlink(7)
+        inode = tree.add(mode, entry.uid, entry.gid, entry.mtime_ns, size, data)
+        if kind == stat.S_IFLNK:
+            tree.flags[inode] = TEXT
         if entry.xattrs or entry.sparse is not None:
             self._set_rare(entry, inode)
         self._put(parent, name, inode)
@@ -108,7 +97,8 @@ class TocBuilder:
     def write(self, file: BinaryIO, *, digest: Digest, diff_id: Digest, length: int) -> None:
         """Write the whole table: of the layer *digest*, *length* bytes long when uncompressed.
 
-        After it nothing can be added; it may be called again, for another file.
+        After it nothing can be added; it may be called again, for another file.  Raises
+        InvalidLayer if the layer is over a limit.
         """
         if self._table is None:
             for link in settle(self._tree, self._lower):
@@ -120,16 +110,21 @@ class TocBuilder:
 
     # --- where an entry goes ---
 
-    def _find(self, path: bytes) -> int | None:
-        found = self._ways.get(path)
-        return None if found is None else max(found, ~found)
-
-    def _make(self, path: bytes, way: Way) -> int:
-        directory = self._tree.make(way)
-        if len(self._ways) >= _PATHS_KEPT:
-            self._ways.clear()
-        self._ways[path] = ~directory if way.followed else directory
-        return directory
+    def _enter(self, entry: TarEntry, path: bytes) -> bool:
+        """Make the directory at *path* the parent; False if there is none: *entry* is refused."""
+        directory = self._directories.get(path)
+        if directory is None:
+            way = self._tree.walk(path)
+            if way.obstacle:
+                self.refuse(Refusal(entry.path, way.obstacle))
+                return False
+            directory = self._tree.make(way)
+            if len(self._directories) >= _PATHS_KEPT:
+                self._directories.clear()
+            if len(path) <= _PATH_KEPT:
+                self._directories[path] = directory
+        self._parent_path, self._parent = path, directory
+        return True
 
     def _put(self, parent: int, name: bytes, inode: int) -> None:
         """Call *inode* *name*; what was there goes, with everything below it."""
@@ -143,17 +138,17 @@ class TocBuilder:
         names[name] = inode
 
     def _remove(self, inode: int) -> None:
-        """An inode loses its name: paths that lead over it do so no more."""
+        """An inode loses a name: no path leads over it any more."""
         if inode in self._tree.parents:
             self._tree.remove_below(inode)
         elif self._tree.text(inode) is None:
             return
-        self._ways.clear()
+        self._directories.clear()
         self._parent_path = None
 
     # --- kinds of entries ---
 
-    def _set_root(self, entry: TarEntry) -> None:
+    def _add_root(self, entry: TarEntry) -> None:
         if entry.kind == stat.S_IFDIR:
             self._set_directory(entry, ROOT)
         else:
@@ -161,79 +156,84 @@ class TocBuilder:
 
     def _add_directory(self, entry: TarEntry, parent: int, name: bytes) -> None:
         tree = self._tree
-        old = tree.child(parent, name)
-        if old is None or old not in tree.parents:
+        inode = tree.child(parent, name)
+        if inode is None or inode not in tree.parents:
+            # What stood here before this directory removed what lower layers have here.
+            flags = 0 if inode is None else OPAQUE
             inode = tree.add(0, 0, 0, 0, 0, 0)
-            # What stood here before it hid a directory of lower layers for good.
-            tree.flags[inode] = OPAQUE if old is not None else 0
+            tree.flags[inode] = flags
             self._put(parent, name, inode)
             tree.parents[inode] = parent
-        else:
-            inode = old
         self._set_directory(entry, inode)
 
     def _set_directory(self, entry: TarEntry, inode: int) -> None:
         """Replace the attributes of a directory."""
         tree = self._tree
         tree.set(inode, stat.S_IFDIR | entry.mode, entry.uid, entry.gid, entry.mtime_ns)
-        tree.flags[inode] &= ~(IMPLIED | XATTRS) & 0xFF
+        tree.flags[inode] &= OPAQUE
         tree.rare[inode] = 0
         if entry.xattrs:
             self._set_rare(entry, inode)
 
-    def _add_whiteout(self, entry: TarEntry, parent_path: bytes, name: bytes) -> None:
+    def _add_whiteout(self, entry: TarEntry, path: bytes, name: bytes) -> None:
         if name == whiteout.PREFIX:
             self.refuse(Refusal(entry.path, "is a whiteout of no name"))
             return
         if name.startswith(whiteout.RESERVED) and name != whiteout.OPAQUE:
             self.refuse(Refusal(entry.path, "is a marker of AUFS, which means nothing in an image"))
             return
-        way = self._tree.walk(parent_path)
+        tree = self._tree
+        way = tree.walk(path)
         if way.obstacle:
             self.refuse(Refusal(entry.path, way.obstacle))
             return
         if way.followed:
-            return  # void: what it names is hidden by the symlink already
-        parent = self._tree.make(way)
-        inode = self._tree.add(
-            stat.S_IFREG | entry.mode, entry.uid, entry.gid, entry.mtime_ns, 0, 0
-        )
-        self._tree.flags[inode] = WHITEOUT
+            return  # void: the symlink hides what lower layers have there
+        parent = tree.make(way)
+        mode = stat.S_IFREG | entry.mode
+        inode = tree.add(mode, entry.uid, entry.gid, entry.mtime_ns, 0, 0)
+        tree.flags[inode] = WHITEOUT
         if name == whiteout.OPAQUE:
-            self._tree.flags[parent] |= OPAQUE
-        self._put(parent, name, inode)
+            tree.flags[parent] |= OPAQUE
+        tree.put(parent, name, inode)
 
     def _add_link(self, entry: TarEntry, parent: int, name: bytes) -> None:
         tree = self._tree
         directory, _, last = entry.linkname.rpartition(b"/")
         way = tree.walk(directory)
-        if way.obstacle:
-            self.refuse(Refusal(entry.path, f"is a hard link to what {way.obstacle}"))
-            return
-        inode = None if way.missing else tree.child(way.directory, last)
-        if not last or inode in tree.parents:
-            self.refuse(Refusal(entry.path, "is a hard link to a directory"))
-            return
-        if last.startswith(whiteout.PREFIX):
-            self.refuse(Refusal(entry.path, "is a hard link to a whiteout"))
-            return
-        if not way.missing and (way.directory, last) == (parent, name):
-            self.refuse(Refusal(entry.path, "is a hard link to itself"))
-            return
-        old = tree.child(parent, name)
-        if old in tree.parents and tree.is_below(way.directory, old):
-            self.refuse(Refusal(entry.path, "is a hard link to what it replaces"))
+        inode = None if way.missing or way.obstacle else tree.child(way.directory, last)
+        flaw = self._flaw_of_link(way, last, inode, parent, name)
+        if flaw:
+            self.refuse(Refusal(entry.path, f"is a hard link to {flaw}"))
             return
         if inode is None:
-            inode = tree.add(
-                stat.S_IFREG | entry.mode, entry.uid, entry.gid, entry.mtime_ns, 0,
-                tree.store(entry.linkname),
-            )  # fmt: skip
+            target = b"/".join([*way.names, last])
+            mode, data = stat.S_IFREG | entry.mode, tree.store(target)
+            inode = tree.add(mode, entry.uid, entry.gid, entry.mtime_ns, 0, data)
             tree.flags[inode] = TEXT | LOWER_LINK
-            self._lower[inode] = LowerLink(entry.path, entry.linkname)
+            self._lower[inode] = LowerLink(entry.path, target)
         else:
             tree.linked.add(inode)
         self._put(parent, name, inode)
+
+    def _flaw_of_link(
+        self, way: Way, last: bytes, inode: int | None, parent: int, name: bytes
+    ) -> str:
+        """What is wrong with the hard link *name* to *last*, called *inode*, at the end of *way*;
+        empty if nothing is."""
+        tree = self._tree
+        if way.obstacle:
+            return f"what {way.obstacle}"
+        if not last or inode in tree.parents:
+            return "a directory"
+        if last.startswith(whiteout.PREFIX):
+            return "a whiteout"
+        if not way.missing and (way.directory, last) == (parent, name):
+            return "itself"
+        old = tree.child(parent, name)
+        if old in tree.parents and tree.is_below(way.directory, old):
+            return "what it replaces"
+        return ""
 
     def _set_rare(self, entry: TarEntry, inode: int) -> None:
         xattrs = {
@@ -246,15 +246,18 @@ class TocBuilder:
         thing = rare.pack(xattrs, entry.sparse)
         number = self._rare_numbers.get(thing)
         if number is None:
-            self._rare_size += len(thing)
-            if self._rare_size > MAX_HEAP:
-                raise InvalidLayer(f"the layer has more than {MAX_HEAP} bytes of attributes")
-            self._rare.append(thing)
-            number = len(self._rare)
-            if len(self._rare_numbers) >= _RARE_KEPT:
-                self._rare_numbers.clear()
-            self._rare_numbers[thing] = number
-        self._tree.rare[inode] = number
-        self._tree.flags[inode] |= (XATTRS if xattrs else 0) | (
-            SPARSE if entry.sparse is not None else 0
-        )
+            number = self._keep_rare(thing)
+        tree = self._tree
+        tree.rare[inode] = number
+        tree.flags[inode] |= XATTRS if xattrs else 0
+        tree.flags[inode] |= SPARSE if entry.sparse is not None else 0
+
+    def _keep_rare(self, thing: bytes) -> int:
+        self._rare_size += len(thing)
+        if self._rare_size > MAX_HEAP:
+            raise InvalidLayer(f"the layer has more than {MAX_HEAP} bytes of extended attributes")
+        self._rare.append(thing)
+        if len(self._rare_numbers) >= _RARE_KEPT:
+            self._rare_numbers.clear()
+        number = self._rare_numbers[thing] = len(self._rare)
+        return number
