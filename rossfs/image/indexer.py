@@ -55,7 +55,7 @@ def index_apart(
     with ours, tempfile.TemporaryFile() as complaints:
         with theirs:
             process = subprocess.Popen(
-                _command(digest, cache, hashing), stdin=fd, stdout=theirs, stderr=complaints
+                _command(digest, cache, hashing), stdin=fd, stdout=theirs.fileno(), stderr=complaints
             )
         try:
             made = _answer(ours, told)

@@ -17,12 +17,13 @@ from typing import NamedTuple, Self
 from rossfs.errors import Damaged, IndexingFailed, InvalidLayer
 from rossfs.image.cache import Cache
 from rossfs.image.compression import HEAD, Compression, StreamPass, detect
-from rossfs.image.frames import FramePass
 from rossfs.image.gzippass import GzipPass
+from rossfs.image.streampass import stream_pass
 from rossfs.image.tables import FRAMES, POINTS, TOC, table_name
 from rossfs.image.tarscan import TarScanner
 from rossfs.image.temporary import Temporary
 from rossfs.image.tocbuilder import TocBuilder
+from rossfs.image.zstdpass import ZstdPass
 from rossfs.oci.digest import Digest
 from rossfs.store.hashing import BUFFER, StreamHasher
 
@@ -189,6 +190,9 @@ class Pass:
             if isinstance(self._decoder, GzipPass):
                 table = made.tables[POINTS] = self._cache.create()
                 self._decoder.points().write(table, digest=digest)
+            elif isinstance(self._decoder, ZstdPass) and self._decoder.notes.entered:
+                table = made.tables[FRAMES] = self._cache.create()
+                self._decoder.notes.write(table, digest)
         except BaseException:
             made.close()
             raise

@@ -8,8 +8,8 @@ that it will never be one; every other failure is tried again by the next who as
 from __future__ import annotations
 
 import logging
+import os
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -160,22 +160,26 @@ class Layers:
             if toc is None:
                 raise IndexingFailed(f"the table of layer {digest} is gone or damaged at once")
         blob = BlobBytes(self.store.contents, digest)
-        data = LayerData(blob, tables, self.cache, self._spans, lambda: self._index(tables))
+        data = LayerData(
+            blob, tables, toc.length, self.cache, self._spans, lambda: self._index(tables)
+        )
         return Layer(digest, content.size, toc, data)
 
     def _table(self, tables: Tables) -> Toc | None:
-        fd = tables.open(TOC)
+        fd = tables.open_mapped(TOC)
         if fd is None:
             return None
         try:
             toc = Toc.from_fd(fd)
             if toc.digest != tables.digest:
                 toc.close()
-                raise InvalidTable(f"it is that of {toc.digest}")
+                raise InvalidTable(f"the table of layer {tables.digest} is that of {toc.digest}")
         except InvalidTable as error:
-            _log.info("making the table of layer %s again: %s", tables.digest, error)
+            _log.warning("%s; it is made again", error)
             tables.discard(TOC)
             return None
+        finally:
+            os.close(fd)
         return toc
 
     def _index(self, tables: Tables) -> None:

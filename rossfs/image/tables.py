@@ -1,8 +1,8 @@
 """The derived tables of one layer: from the cache, or just made.
 
-A table that is in use is a private copy in memory without a name, as long as it is not larger than
-64 MiB: what somebody does to the file in the cache cannot reach into a map of it (cutting a mapped
-file ends its reader with SIGBUS), and what was checked when it was opened stays checked.
+A table that is mapped is a private copy in memory without a name, unless it is larger than 64 MiB:
+what somebody does to the file in the cache cannot reach into the map (cutting a mapped file ends
+its reader with SIGBUS), and what was checked when it was opened stays as it was.
 """
 
 from __future__ import annotations
@@ -58,11 +58,18 @@ class Tables:
 
     def open(self, kind: str) -> int | None:
         """Return a descriptor of a table, the caller's to close; None if it must be made."""
-        with self._lock:
-            fd = self._fresh.pop(kind, None)
-        if fd is None:
-            fd = self._cache.open(table_name(self.digest, kind))
+        fd = self.fresh(kind)
+        return self._cache.open(table_name(self.digest, kind)) if fd is None else fd
+
+    def open_mapped(self, kind: str) -> int | None:
+        """As `open`, for a table that is going to be mapped."""
+        fd = self.open(kind)
         return None if fd is None else _private(fd)
+
+    def fresh(self, kind: str) -> int | None:
+        """As `open`, if the table was just made; once."""
+        with self._lock:
+            return self._fresh.pop(kind, None)
 
     def discard(self, kind: str) -> None:
         """Remove a table that was found to be wrong."""

@@ -1,0 +1,151 @@
+"""The uncompressed bytes of one layer at any offset, whatever its compression.
+
+What a compression needs for that is opened, and made where it is missing, when the first byte is
+asked for.  A table that turns out to be wrong is made again, once; wrong bytes are never given.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from rossfs.errors import IndexingFailed, InvalidTable
+from rossfs.image.blobdata import BlobBytes
+from rossfs.image.cache import Cache
+from rossfs.image.compression import HEAD, Compression, detect
+from rossfs.image.copieddata import CopiedData
+from rossfs.image.gzipdata import GzipData
+from rossfs.image.packed import Packed
+from rossfs.image.plaindata import PlainData
+from rossfs.image.seekpoints import SeekPoints
+from rossfs.image.spans import SpanCache
+from rossfs.image.tables import FRAMES, POINTS, Tables
+
+_log = logging.getLogger("rossfs.image")
+
+
+class RandomAccess(Protocol):
+    """Decoded data at any offset.  Thread safe."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a range; fewer bytes than *length* only at the end."""
+
+    def read_ready(self, offset: int, length: int) -> bytes | memoryview | None:
+        """As `read`, if it needs no wait and little decoding; else None."""
+
+    def close(self) -> None:
+        """Forget what is decoded."""
+
+
+class LayerData:
+    """The tar of one layer.  Thread safe."""
+
+    __slots__ = ("_blob", "_cache", "_data", "_length", "_lock", "_make", "_spans", "_tables")
+
+    def __init__(
+        self,
+        blob: BlobBytes,
+        tables: Tables,
+        length: int,
+        cache: Cache,
+        spans: SpanCache,
+        make: Callable[[], None],
+    ) -> None:
+        """*length*: bytes of the tar.  *make* makes all tables of the layer anew and puts them into
+        *tables*."""
+        self._blob = blob
+        self._tables = tables
+        self._length = length
+        self._cache = cache
+        self._spans = spans
+        self._make = make
+        self._data: RandomAccess | None = None
+        self._lock = threading.Lock()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return a range; fewer bytes than *length* only at the end.
+
+        BlobNotFound, Damaged, InvalidLayer, CacheFull.
+        """
+        data = self._opened()
+        try:
+            return data.read(offset, length)
+        except InvalidTable as error:
+            self._give_up(data, error)
+        return self._opened().read(offset, length)
+
+    def read_ready(self, offset: int, length: int) -> bytes | memoryview | None:
+        """As `read`, if it needs no wait for the disk and little decoding; else None."""
+        data = self._data
+        if data is None:
+            return None
+        try:
+            return data.read_ready(offset, length)
+        except InvalidTable:
+            return None
+
+    def close(self) -> None:
+        """Let go of the blob and what is decoded; the next read opens it again."""
+        with self._lock:
+            data, self._data = self._data, None
+        if data is not None:
+            data.close()
+        self._blob.close()
+
+    def _opened(self) -> RandomAccess:
+        data = self._data
+        if data is None:
+            with self._lock:
+                data = self._data
+                if data is None:
+                    data = self._data = self._open()
+        return data
+
+    def _open(self) -> RandomAccess:
+        """Requires the lock."""
+        blob = self._blob
+        compression = detect(blob.read(0, HEAD))
+        if compression is Compression.PLAIN:
+            return PlainData(blob.read, blob.read_ready)
+        if compression is Compression.GZIP:
+            return GzipData(self._points(), blob.read, self._spans)
+        digest, tables = blob.digest, self._tables
+        packed = Packed(digest, compression, blob.read, blob.size)
+        data = CopiedData(packed, self._length, self._cache, self._spans)
+        fd = tables.fresh(FRAMES)
+        if fd is not None:
+            data.use(fd)
+        return data
+
+    def _points(self) -> SeekPoints:
+        fd = self._tables.open(POINTS)
+        if fd is not None:
+            try:
+                return self._points_in(fd)
+            except InvalidTable as error:
+                self._discard(error)
+        self._make()
+        fd = self._tables.open(POINTS)
+        if fd is None:
+            raise IndexingFailed(f"the seek points of {self._blob.digest} are gone at once")
+        return self._points_in(fd)
+
+    def _points_in(self, fd: int) -> SeekPoints:
+        points = SeekPoints(fd)
+        if (points.digest, points.length) != (self._blob.digest, self._length):
+            points.close()
+            raise InvalidTable(f"the seek points of {self._blob.digest} are those of another layer")
+        return points
+
+    def _discard(self, error: InvalidTable) -> None:
+        _log.warning("%s; it is made again", error)
+        self._tables.discard(POINTS)
+
+    def _give_up(self, data: RandomAccess, error: InvalidTable) -> None:
+        """What *data* reads by is wrong: the next reader makes it again."""
+        with self._lock:
+            if self._data is data:
+                self._discard(error)
+                self._data = None
