@@ -18,6 +18,7 @@ from rossfs.image.deflate import (
     RAW,
     Z_BLOCK,
     Z_BUF_ERROR,
+    Z_MEM_ERROR,
     Z_OK,
     Z_STREAM_END,
     Z_TREES,
@@ -80,6 +81,8 @@ class GzipPass:
                 filled = 0
             if status == Z_STREAM_END:
                 self._inside = False
+            elif status == Z_MEM_ERROR:
+                raise MemoryError
             elif status not in (Z_OK, Z_BUF_ERROR):
                 raise InvalidLayer(
                     f"damaged gzip data at byte {self._used()}: {self._stream.message}"

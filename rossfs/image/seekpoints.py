@@ -150,6 +150,9 @@ class SeekPoints:
             self.close()
             raise
 
+    def __del__(self) -> None:
+        self.close()
+
     @classmethod
     def open(cls, path: str) -> SeekPoints:
         """Open the file *path*; InvalidTable as above, OSError if there is none."""
