@@ -46,13 +46,15 @@ class Readdir:
     """Fills replies from snapshots and counts what it tells the kernel; *umask* as in
     Attributes."""
 
-    __slots__ = ("_inodes", "_kept", "_names_only", "_row")
+    __slots__ = ("_dot", "_inodes", "_kept", "_names_only", "_row")
 
     def __init__(self, inodes: Inodes, names_only: NamesOnly | None, umask: int = 0) -> None:
         self._inodes = inodes
         self._names_only = names_only
         self._kept = ~(umask & 0o777)
-        # One is enough for all rows: it is copied into the reply at once.
+        # One is enough for all: it is copied into the reply at once.
+        self._dot = EntryAttributes()
+        self._dot.st_mode = stat.S_IFDIR
         self._row = EntryAttributes()
         self._row.entry_timeout = self._row.attr_timeout = FOREVER
 
@@ -122,11 +124,9 @@ class Readdir:
     def _dots(self, directory: Directory, start: int, token: ReaddirToken) -> bool:
         """Add "." and ".."; whether there may be room for more."""
         names = ((b".", directory.ino), (b"..", self._inodes.above(directory)))
+        entry = self._dot
         for offset in range(start, DOTS):
-            name, number = names[offset]
-            entry = EntryAttributes()
-            entry.st_ino = number
-            entry.st_mode = stat.S_IFDIR
+            name, entry.st_ino = names[offset]
             if not readdir_reply(token, name, entry, offset + 1):
                 return False
         return True

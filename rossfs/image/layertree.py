@@ -16,6 +16,9 @@ _FACTS = struct.Struct("=6xH40xI4xI").unpack_from
 
 _FLAGS = struct.Struct("=56xI4x").iter_unpack
 
+_NAMED = struct.Struct("=IH50xI4x").iter_unpack
+"""Where the name is and how long, and flags."""
+
 PECULIAR = IMPLIED | LOWER_LINK
 """Flags of names that may turn out to mean nothing."""
 
@@ -66,6 +69,19 @@ class LayerTree:
         start = self._records + RECORD_SIZE * children.start
         records = self._buffer[start : start + RECORD_SIZE * len(children)]
         return not any(flags & PECULIAR for (flags,) in _FLAGS(records))
+
+    def named(self, children: Sequence[int]) -> Iterator[tuple[bytes, int, int]]:
+        """Name, index and flags of each of these *children* of one directory."""
+        if not isinstance(children, range):
+            for index in children:
+                yield self.name(index), index, self.facts(index)[2]
+            return
+        buffer, heap = self._buffer, self.toc.heap_offset
+        start = self._records + RECORD_SIZE * children.start
+        records = buffer[start : start + RECORD_SIZE * len(children)]
+        for index, (at, length, flags) in zip(children, _NAMED(records), strict=True):
+            at += heap
+            yield buffer[at : at + length], index, flags
 
     def record(self, index: int) -> Record:
         """The record of *index*."""

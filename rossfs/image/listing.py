@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import stat
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rossfs.image.layertree import PECULIAR
@@ -51,6 +51,14 @@ class Listing(Sequence[Item]):
         codes = self._codes
         return (self._position, codes) if isinstance(codes, range) else None
 
+    def places(self, start: int = 0) -> Iterator[tuple[int, int]]:
+        """The position of the layer and the index of the record that stands for each name: of a
+        directory, or a hard link to a lower layer, not the one that `[i]` tells."""
+        codes = self._codes
+        if isinstance(codes, range):
+            return ((self._position, index) for index in codes[start:])
+        return ((code >> _SHIFT, code & _INDEX) for code in codes[start:])
+
     def __len__(self) -> int:
         return len(self._codes)
 
@@ -83,7 +91,12 @@ def _merge(stack: Stack, directory: Merged) -> array[int]:
         position, index = directory.parts[number]
         tree = stack.trees[position]
         base = position << _SHIFT
-        here = {tree.name(child): base | child for child in tree.children(index)}
+        here: dict[bytes, int] = {}
+        peculiar: list[bytes] = []
+        for name, child, flags in tree.named(tree.children(index)):
+            here[name] = base | child
+            if flags & PECULIAR:
+                peculiar.append(name)
         if directory.markers >> number & 1:
             for name in [name for name in here if is_marker(name)]:
                 del here[name]
@@ -93,9 +106,7 @@ def _merge(stack: Stack, directory: Merged) -> array[int]:
         codes.update(here)
         # A name may turn out to mean nothing: a hard link that leads nowhere, or a directory that
         # is there only for its whiteouts.
-        for name in [
-            name for name, code in here.items() if tree.facts(code & _INDEX)[2] & PECULIAR
-        ]:
-            if stack.find(directory, name) is None:
+        for name in peculiar:
+            if name in here and stack.find(directory, name) is None:
                 codes.pop(name, None)
     return array("Q", [codes[name] for name in sorted(codes)])

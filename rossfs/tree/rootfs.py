@@ -8,20 +8,34 @@ in them belongs to its layer (layerinodes.py).
 from __future__ import annotations
 
 import errno
+import stat
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from rossfs.image.listing import Listing
 from rossfs.image.merged import Merged, Place
 from rossfs.image.opened import OpenedImage
+from rossfs.image.record import LOWER_LINK, RECORD, RECORD_SIZE
 from rossfs.image.rootfs import Rootfs
 from rossfs.oci.digest import Digest
 from rossfs.tree.layerinodes import LayerInodes, attr_of
 from rossfs.tree.node import FOREVER, Attr, Directory, Node, Rows, Tree
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
-from rossfs.tree.rows import Plain, rows_of
+from rossfs.tree.rows import DEVICES, Plain, rows_of
 
 RECORD_SHIFT = 30
 """Bits of an index that number the record; those above number the layer (opened.MAX_RECORDS)."""
+
+REMEMBERED = 1 << 16
+"""Names of merged directories that are remembered in one tree: half a megabyte."""
+
+_LISTING = 32
+"""What a listing costs besides, in names."""
+
+_S_IFMT = 0o170000
+_S_IFDIR = stat.S_IFDIR
+_unpack = RECORD.unpack_from
 
 _RECORD = (1 << RECORD_SHIFT) - 1
 
@@ -29,7 +43,7 @@ _RECORD = (1 << RECORD_SHIFT) - 1
 class RootfsTree(Tree):
     """The directories of one image's root filesystem."""
 
-    __slots__ = ("base", "digest", "layers", "parent", "rootfs")
+    __slots__ = ("_listed", "_listings", "base", "digest", "layers", "parent", "rootfs")
 
     def __init__(
         self,
@@ -45,6 +59,8 @@ class RootfsTree(Tree):
         self.layers = layers
         self.parent = parent
         """The number of the directory that rootfs/ is in."""
+        self._listings: OrderedDict[Place, Listing] = OrderedDict()
+        self._listed = 0
 
     @property
     def root(self) -> RootfsDirectory:
@@ -55,6 +71,21 @@ class RootfsTree(Tree):
         """The number of a directory."""
         position, index = directory.key
         return self.base | position << RECORD_SHIFT | index
+
+    def listing(self, directory: Merged) -> Listing:
+        """The names in a directory; those that had to be merged are remembered for a while."""
+        listing = self._listings.get(directory.key)
+        if listing is not None:
+            self._listings.move_to_end(directory.key)
+            return listing
+        listing = self.rootfs.entries(directory)
+        if listing.plain is None and len(listing) <= REMEMBERED // 8:
+            self._listings[directory.key] = listing
+            self._listed += len(listing) + _LISTING
+            while self._listed > REMEMBERED:
+                _, oldest = self._listings.popitem(last=False)
+                self._listed -= len(oldest) + _LISTING
+        return listing
 
     def node(self, ino: int) -> Node:
         """See Tree.node."""
@@ -130,7 +161,7 @@ class RootfsRows(Rows):
 
     def __init__(self, tree: RootfsTree, merged: Merged) -> None:
         self._tree = tree
-        self._entries = tree.rootfs.entries(merged)
+        self._entries = tree.listing(merged)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -148,17 +179,33 @@ class RootfsRows(Rows):
 
     def _merged_rows(self, start: int) -> Iterator[Plain]:
         tree = self._tree
-        entries = self._entries
-        for index in range(start, len(entries)):
-            name, found = entries[index]
-            if isinstance(found, Merged):
-                ino = tree.ino(found)
-                attr = attr_of(tree.rootfs.record(found.owner))
-            else:
-                record = tree.rootfs.record(found)
-                ino = tree.layers[found.position].base | record.inode
-                attr = attr_of(record)
-            mode, size, nlink, uid, gid, rdev, mtime_ns, _, _ = attr
-            assert uid is not None
-            assert gid is not None
-            yield name, ino, mode, size, nlink, uid, gid, rdev, mtime_ns
+        tables = [(files.toc, files.toc.buffer, files.base) for files in tree.layers]
+        for number, (position, index) in enumerate(self._entries.places(start), start):
+            toc, buffer, base = tables[position]
+            if index < toc.count:
+                (at, length, mode, uid, gid, mtime_ns, size, data, _, nlink, inode, _, flags, _) = (
+                    _unpack(buffer, toc.records_offset + RECORD_SIZE * index)
+                )
+                kind = mode & _S_IFMT
+                if kind != _S_IFDIR and not flags & LOWER_LINK:
+                    at += toc.heap_offset
+                    rdev = data if kind in DEVICES else 0
+                    name = buffer[at : at + length]
+                    yield name, base + inode, mode, size, nlink, uid, gid, rdev, mtime_ns
+                    continue
+            yield self._row(number)
+
+    def _row(self, number: int) -> Plain:
+        """The row of a directory, or of what is elsewhere."""
+        tree = self._tree
+        name, found = self._entries[number]
+        if isinstance(found, Merged):
+            ino = tree.ino(found)
+            record = tree.rootfs.record(found.owner)
+        else:
+            record = tree.rootfs.record(found)
+            ino = tree.layers[found.position].base | record.inode
+        mode, size, nlink, uid, gid, rdev, mtime_ns, _, _ = attr_of(record)
+        assert uid is not None
+        assert gid is not None
+        return name, ino, mode, size, nlink, uid, gid, rdev, mtime_ns

@@ -13,7 +13,7 @@ Plain = tuple[bytes, int, int, int, int, int, int, int, int]
 
 _S_IFMT = 0o170000
 _S_IFDIR = stat.S_IFDIR
-_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
+DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 
 def rows_of(toc: Toc, children: range, files: int, directories: int) -> Iterator[Plain]:
@@ -35,6 +35,6 @@ def rows_of(toc: Toc, children: range, files: int, directories: int) -> Iterator
             nlink,
             uid,
             gid,
-            data if kind in _DEVICES else 0,
+            data if kind in DEVICES else 0,
             mtime_ns,
         )
