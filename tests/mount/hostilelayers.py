@@ -35,7 +35,9 @@ def look(top: Path) -> dict[str, str | bytes]:
     found: dict[str, str | bytes] = {}
     pending = [top]
     while pending:
-        for entry in os.scandir(pending.pop()):
+        with os.scandir(pending.pop()) as listing:
+            entries = list(listing)
+        for entry in entries:
             mode = entry.stat(follow_symlinks=False).st_mode
             path = os.path.relpath(entry.path, top)
             if stat.S_ISDIR(mode):

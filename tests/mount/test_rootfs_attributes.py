@@ -77,7 +77,6 @@ def test_extended_attributes_of_any_bytes_and_size(lab: Lab) -> None:
         "user.binary": bytes(range(256)),
         "user.empty": b"",
         "user.newline": b"a\n12 b=c\n",
-        "user.with=sign": b"x",
         "user.large": b"L" * 65_536,
         "trusted.thing": b"t",
         "security.capability": bytes.fromhex("0100000200240000" + "00" * 12),
