@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 
 import click
@@ -82,7 +83,7 @@ def command(
         if as_json_:
             print_json_array(_objects(image, above, rows))
             return
-        end = "\0" if null else "\n"
+        out, end = sys.stdout.buffer, b"\0" if null else b"\n"
         for shown, item in rows:
             side = side_of(image, item)
             text = os.fsdecode(shown) if null else name_text(shown)
@@ -90,7 +91,9 @@ def command(
                 text = _long(side, text, human=human)
             if layers:
                 text = f"{layer_text(side)} {text}"
-            click.echo(text + end, nl=False)
+            # Not click.echo(): that takes for colours what is part of a name.
+            out.write(os.fsencode(text) + end)
+        out.flush()
 
 
 def _long(side: Side, name: str, *, human: bool) -> str:

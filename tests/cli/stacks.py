@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 
 from rossfs.oci.digest import Digest
@@ -16,6 +18,25 @@ from tests.builders import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, digest_of
 def layer_of(size: int, mark: str) -> bytes:
     """A layer, stored without compression, of a little more than *size* bytes."""
     return gzip.compress(builders.tar({mark: mark.encode() * (size // len(mark) + 1)}), 0, mtime=0)
+
+
+def member(name: str, data: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
+    """A member of an archive: a regular file unless *fields* (those of TarInfo) say otherwise."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mtime = builders.CREATED
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, data
+
+
+def layer(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    """A layer of *members*, in their order."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for info, data in members:
+            archive.addfile(info, io.BytesIO(data))
+    return gzip.compress(stream.getvalue(), 1, mtime=0)
 
 
 def stack(

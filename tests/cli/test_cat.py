@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tarfile
 
 import pytest
 
+from rossfs.oci.digest import Digest
+from rossfs.oci.manifest import Manifest
 from rossfs.store.store import Store
 from tests import builders
 from tests.builders import digest_of
 from tests.cli.conftest import Rossfs
+from tests.cli.stacks import layer, member, stack
 from tests.mounts import ROOT, ROSSFS
 
 DATA = bytes(range(256)) * 10
@@ -84,3 +88,96 @@ def test_a_reader_that_goes_away_ends_it_quietly(store: Store) -> None:
     assert process.wait(60) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
+
+
+HELLO = b"hello\n" * 500_000
+
+
+@pytest.fixture
+def app(store: Store) -> Digest:
+    """An image app:latest with some files."""
+    below = layer(
+        member("usr", type=tarfile.DIRTYPE, mode=0o755),
+        member("usr/hello", HELLO),
+        member("usr/old", b"below"),
+        member("abs", type=tarfile.SYMTYPE, linkname="/usr/hello"),
+        member("up", type=tarfile.SYMTYPE, linkname="../../../usr/old"),
+        member("loop", type=tarfile.SYMTYPE, linkname="loop"),
+        member("pipe", type=tarfile.FIFOTYPE),
+        member("empty"),
+        member("odd:/name", b"odd"),
+    )
+    return stack(store, [below, layer(member("usr/old", b"above"))], "library/app:latest")
+
+
+def raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize("name", ["app", "app:latest", "library/app", "docker.io/app:latest"])
+def test_a_file_of_an_image_is_printed(rossfs: Rossfs, app: Digest, name: str) -> None:
+    assert raw(rossfs("cat", f"{name}:/usr/hello").out) == HELLO
+
+
+def test_a_digest_may_stand_before_the_path(rossfs: Rossfs, app: Digest) -> None:
+    for name in (str(app), app.hex, app.short, f"app@{app}"):
+        assert rossfs("cat", f"{name}:/usr/old").out == "above"
+
+
+def test_the_registry_may_have_a_port(rossfs: Rossfs, store: Store, app: Digest) -> None:
+    store.set_tag("localhost:5000/lab/app", "v1", app)
+    assert rossfs("cat", "localhost:5000/lab/app:v1:/usr/old").out == "above"
+
+
+def test_links_are_followed_inside_the_image(rossfs: Rossfs, app: Digest) -> None:
+    assert raw(rossfs("cat", "app:/abs").out) == HELLO
+    assert rossfs("cat", "app:/up").out == "above"
+    assert rossfs("cat", "app:/../../usr/./old").out == "above"
+    assert "symbolic links" in rossfs("cat", "app:/loop", status=3).err
+
+
+def test_colons_in_the_path_belong_to_it(rossfs: Rossfs, app: Digest) -> None:
+    assert rossfs("cat", "app:/odd:/name").out == "odd"
+
+
+def test_a_range_of_a_file_is_printed(rossfs: Rossfs, app: Digest) -> None:
+    ended = rossfs("cat", "app:/usr/hello", "--offset", "1200000", "--length", "1500007")
+    assert raw(ended.out) == HELLO[1200000:2700007]
+    assert rossfs("cat", "app:/usr/hello", "--offset", "2999998").out == "o\n"
+    assert rossfs("cat", "app:/usr/old", "--offset", "6", status=2).out == ""
+    assert rossfs("cat", "app:/empty").out == ""
+
+
+def test_what_has_no_bytes_is_told(rossfs: Rossfs, app: Digest) -> None:
+    assert '"/usr" is a directory' in rossfs("cat", "app:/usr", status=2).err
+    assert "no regular file" in rossfs("cat", "app:/pipe", status=2).err
+    assert '"/none"' in rossfs("cat", "app:/none", status=3).err
+    assert rossfs("cat", ":/usr/old", status=2).out == ""
+
+
+@pytest.mark.damages_store
+def test_a_file_of_a_damaged_layer_is_not_printed(
+    rossfs: Rossfs, store: Store, app: Digest
+) -> None:
+    rossfs("cat", "app:/usr/old")
+    document = Manifest.parse(store.get_manifest(app)[0])
+    found = store.contents.find(document.layers[0].digest)
+    assert found is not None
+    with open(found.path, "r+b") as file:
+        file.seek(found.size // 2)
+        file.write(b"\0\0\0\0")
+    ended = rossfs("cat", "app:/usr/hello", status=4)
+    assert (ended.out, "damaged" in ended.err) == ("", True)
+
+
+def test_the_manifest_of_a_platform_can_be_chosen(rossfs: Rossfs, store: Store) -> None:
+    amd, arm = builders.image(store, "amd"), builders.image(store, "arm", architecture="arm64")
+    data = builders.index(
+        [(amd.parts.manifest, "linux/amd64"), (arm.parts.manifest, "linux/arm64")]
+    )
+    store.set_tag("lab/multi", "v1", store.put_index(data, builders.OCI_INDEX)[0])
+    assert raw(rossfs("cat", "lab/multi:v1").out) == data
+    chosen = rossfs("cat", "--platform", "linux/arm64", "lab/multi:v1")
+    assert raw(chosen.out) == arm.parts.manifest
+    text = rossfs("cat", "--platform", "linux/arm64", "lab/multi:v1:/etc/os-release").out
+    assert text == "NAME=arm\nLAYER=1\n"
