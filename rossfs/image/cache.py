@@ -147,6 +147,8 @@ class Cache:
                     return fd, path
             except BaseException:
                 os.close(fd)
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
                 raise
             # Another process tidied it up before it was locked.
             os.close(fd)

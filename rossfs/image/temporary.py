@@ -8,7 +8,6 @@ be written, it lies in memory instead, with no name: what needs it goes on, with
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 from typing import TYPE_CHECKING
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = 64 << 20
 """Bytes of one file in memory."""
-
-NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-"""What write(2) says when a file cannot grow."""
 
 _CHUNK = 1 << 20
 
@@ -59,8 +55,7 @@ class Temporary(io.FileIO):
             try:
                 written = super().write(left)
             except OSError as error:
-                if error.errno not in NO_ROOM:
-                    raise
+                # No room, or a disk that fails: what is derived is not worth more than a try.
                 self._move_to_memory(self.tell() + len(left), error)
                 continue
             left = left[written:]
@@ -77,6 +72,8 @@ class Temporary(io.FileIO):
                 os.pwrite(memory, os.pread(self.fileno(), _CHUNK, offset), offset)
             os.lseek(memory, self.tell(), os.SEEK_SET)
             os.dup2(memory, self.fileno(), inheritable=False)
+        except OSError as error:
+            raise CacheFull(f"no room in the cache or in memory: {error.strerror}") from error
         finally:
             os.close(memory)
         self._unlink()
