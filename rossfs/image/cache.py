@@ -45,27 +45,39 @@ class Cache:
     """One cache directory, or none.
 
     Thread-safe.  *mode* is that of the directory: 0o700 in a user's own, 0o755 in a store, and
-    decides who may read the files.
+    decides who may read the files.  What is not in it is looked for in *shared*, another cache
+    directory, which is only read.
     """
 
     def __init__(
-        self, directory: str | None, limit: int = DEFAULT_LIMIT, *, mode: int = 0o700
+        self,
+        directory: str | None,
+        limit: int = DEFAULT_LIMIT,
+        *,
+        mode: int = 0o700,
+        shared: str | None = None,
     ) -> None:
         self.directory = directory
+        self.shared = shared
+        self._distrusted: set[str] = set()
+        """Damaged files of the shared directory, which stay there."""
         self.limit = limit
         self.mode = mode
 
     def open(self, name: str) -> int | None:
         """Open *name* for reading; its descriptor, or None if it is not there or is not ours."""
-        if self.directory is None:
+        fd = self._open_own(name)
+        if fd is None and self.shared is not None and name not in self._distrusted:
+            opened = _open_trusted(f"{self.shared}/{name}")
+            return opened[0] if opened is not None else None
+        return fd
+
+    def _open_own(self, name: str) -> int | None:
+        path = self._path(name)
+        opened = _open_trusted(path) if self.directory is not None else None
+        if opened is None:
             return None
-        try:
-            fd, status = smallfile.open_regular(self._path(name))
-        except OSError:
-            return None
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
-            os.close(fd)
-            return None
+        fd, status = opened
         if abs(time.time() - status.st_mtime) > _USED:
             # Another user's file, or a disk that cannot be written, keeps its age.
             with contextlib.suppress(OSError):
@@ -104,7 +116,12 @@ class Cache:
         return fd
 
     def discard(self, name: str) -> None:
-        """Remove *name*, which was found to be damaged or is no longer needed."""
+        """Remove *name*, which was found to be damaged or is no longer needed; that of the shared
+        directory is not used again."""
+        self._distrusted.add(name)
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
         if self.directory is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._path(name))
@@ -174,7 +191,7 @@ class Cache:
             if total <= self.limit:
                 break
             if file.name != keep:
-                self.discard(file.name)
+                self._remove(file.name)
                 total -= file.size
 
 
@@ -184,6 +201,19 @@ class _File(NamedTuple):
     used_ns: int
     size: int
     name: str
+
+
+def _open_trusted(path: str) -> tuple[int, os.stat_result] | None:
+    """A descriptor and the status of the regular file *path*, if nobody else can have written
+    it."""
+    try:
+        fd, status = smallfile.open_regular(path)
+    except OSError:
+        return None
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        os.close(fd)
+        return None
+    return fd, status
 
 
 def _lock(fd: int) -> None:

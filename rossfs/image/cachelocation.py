@@ -2,7 +2,7 @@
 
 What lies there is derived from the store and may be deleted at any time.  A store that this process
 cannot write has its tables in a directory of its own in the user's cache, named by the store's real
-path.
+path; those that are in the store already are used from there.
 """
 
 from __future__ import annotations
@@ -42,4 +42,4 @@ def layer_cache(
     limit = DEFAULT_LIMIT if limit is None else limit
     if place == store.paths.cache:
         return Cache(place, limit, mode=_OURS)
-    return Cache(place, limit)
+    return Cache(place, limit, shared=store.paths.cache)
