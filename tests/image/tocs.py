@@ -56,7 +56,7 @@ def written(made: TocBuilder) -> bytes:
 
 
 @contextlib.contextmanager
-def opened(data: bytes, check: bool = True) -> Iterator[Toc]:
+def opened(data: bytes | bytearray, check: bool = True) -> Iterator[Toc]:
     """A table of which only this process knows."""
     fd = os.memfd_create("toc")
     try:
