@@ -7,6 +7,7 @@ import sys
 import click
 
 from rossfs.cli import progress
+from rossfs.cli.layercache import layer_cache
 from rossfs.cli.output import count_text, print_json, size_text
 from rossfs.cli.settings import Settings, pass_settings
 from rossfs.cli.termination import as_interrupt
@@ -40,7 +41,7 @@ def command(settings: Settings, source: str, name: str | None, as_json: bool) ->
 
     The images get the names that SOURCE has for them, or NAME.  Everything is checked against its
     digest, and only what the store lacks is copied.  If anything is wrong or missing, no tag
-    changes.
+    changes.  Layers are looked into on the way: what is wrong inside them is a warning.
 
     Prints the digest and the tag of each image.
     """
@@ -48,7 +49,9 @@ def command(settings: Settings, source: str, name: str | None, as_json: bool) ->
     if place.path == STREAM and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: pipe an archive into `rossfs import -`")
     with as_interrupt(), Store.open(settings.store) as store, progress.shown() as drawn:
-        done = import_images(store, place, name, drawn)
+        done = import_images(store, place, name, drawn, layer_cache(store))
+    for warning in done.warnings:
+        click.echo(f"rossfs: warning: {warning}", err=True)
     if as_json:
         print_json(_as_json(done))
         return
@@ -71,4 +74,5 @@ def _as_json(done: Import) -> dict[str, object]:
         ],
         "blobs_copied": done.blobs_copied,
         "bytes_copied": done.bytes_copied,
+        "warnings": list(done.warnings),
     }

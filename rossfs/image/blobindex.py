@@ -43,6 +43,40 @@ class IndexingProgress(NamedTuple):
     """Unix seconds when it began."""
 
 
+class Indexings:
+    """The tables that are being made by one process.  Thread safe.
+
+    *told* hears of each as it goes on; it may be called by several threads, and must be quick.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cache: Cache,
+        told: Callable[[IndexingProgress], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._told = told
+        self._under_way: dict[Digest, IndexingProgress] = {}
+
+    def make(self, digest: Digest) -> dict[str, int]:
+        """As `index_blob`."""
+        try:
+            return index_blob(self._store, self._cache, digest, self._note)
+        finally:
+            self._under_way.pop(digest, None)
+
+    def progress(self) -> list[IndexingProgress]:
+        """What is being made now."""
+        return list(self._under_way.values())
+
+    def _note(self, progress: IndexingProgress) -> None:
+        self._under_way[progress.digest] = progress
+        if self._told is not None:
+            self._told(progress)
+
+
 def index_blob(
     store: Store,
     cache: Cache,

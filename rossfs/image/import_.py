@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rossfs.errors import DigestMismatch, InvalidDocument, InvalidSource, MissingContent
+from rossfs.image.arriving import ArrivingLayers
+from rossfs.image.cache import Cache
+from rossfs.image.diffids import complaints
 from rossfs.image.intake import Intake
 from rossfs.image.naming import Named, choose
 from rossfs.image.opening import open_source
@@ -52,27 +55,40 @@ class Import(NamedTuple):
     """Blobs that the store did not have."""
     bytes_copied: int
     """The bytes of those."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong with images that were imported all the same, one line each."""
 
 
 def import_images(
-    store: Store, place: Place, name: str | None = None, progress: Progress = SILENT
+    store: Store,
+    place: Place,
+    name: str | None = None,
+    progress: Progress = SILENT,
+    cache: Cache | None = None,
 ) -> Import:
     """Import the images at *place*, called *name* or what the source calls them.
 
     InvalidSource, InvalidDocument or DigestMismatch for what is broken, MissingContent for what is
     incomplete, UsageError or TagNotFound where *place* or *name* do not say enough; then no tag was
-    changed.
+    changed.  *cache*: where the tables of layers go that are copied; None: none are made.
     """
+    layers = None if cache is None else ArrivingLayers(cache)
     with store.pins.hold() as hold:
-        intake = Intake(store, hold, progress)
+        intake = Intake(store, hold, progress, layers)
         with open_source(place, intake) as source:
             chosen = choose(source.roots(), place, name)
-            images = tuple(_Gathering(source, intake).run(chosen))
+            gathering = _Gathering(source, intake)
+            images = tuple(gathering.run(chosen))
         for image in images:
             for reference in image.references:
                 assert reference.tag is not None
                 store.set_tag(reference.repository, reference.tag, image.digest)
-        return Import(images, intake.blobs_copied, intake.bytes_copied)
+        if layers is not None:
+            for digest, manifest in gathering.manifests:
+                for complaint in complaints(store, layers, digest, manifest):
+                    layers.warn(complaint)
+        warnings = () if layers is None else layers.warnings
+        return Import(images, intake.blobs_copied, intake.bytes_copied, warnings)
 
 
 class _Document(NamedTuple):
@@ -92,6 +108,8 @@ class _Gathering:
         self._blobs: dict[Digest, Descriptor] = {}
         self._missing: list[str] = []
         self._room = DOCUMENT_ROOM
+        self.manifests: list[tuple[Digest, Manifest]] = []
+        """Those of all images, once they were found."""
 
     def run(self, chosen: list[Named]) -> list[Imported]:
         """Copy what *chosen* need; return what they are."""
@@ -138,6 +156,7 @@ class _Gathering:
             raise InvalidDocument(f"{digest} in {self._source.name}: {error}") from error
         self._under_way.add(digest)
         if isinstance(value, Manifest):
+            self.manifests.append((digest, value))
             self._visit_manifest(value, depth)
         else:
             self._visit_index(digest, value, depth)

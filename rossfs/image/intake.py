@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from rossfs.errors import Damaged, InvalidDigest
+from rossfs.image.arriving import ArrivingLayer, ArrivingLayers
 from rossfs.image.progress import SILENT, Progress
 from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import OCTET_STREAM
@@ -23,12 +24,20 @@ from rossfs.store.store import Store
 class Intake:
     """What one import puts into the store.  Thread safe."""
 
-    def __init__(self, store: Store, hold: Hold, progress: Progress = SILENT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        hold: Hold,
+        progress: Progress = SILENT,
+        layers: ArrivingLayers | None = None,
+    ) -> None:
+        """*layers*: where the tables of layers that arrive are made; None: nowhere."""
         self.blobs_copied = 0
         self.bytes_copied = 0
         self._store = store
         self._hold = hold
         self._progress = progress
+        self._layers = layers
         self._lock = threading.Lock()
 
     def has(self, digest: Digest, media_type: str = OCTET_STREAM) -> int | None:
@@ -83,14 +92,20 @@ class Intake:
         chunks: Iterable[bytes],
     ) -> Digest:
         self._progress.begin(name, size)
-        with self._store.ingest(expected.algorithm if expected else "sha256") as ingest:
+        algorithm = expected.algorithm if expected else "sha256"
+        with (
+            ArrivingLayer(self._layers, media_type, algorithm) as layer,
+            self._store.ingest(algorithm) as ingest,
+        ):
             for chunk in chunks:
                 ingest.append(chunk)
+                layer.feed(chunk)
                 self._progress.advance(name, len(chunk))
             media_type = _type_of_blob(media_type)
             if expected is None:
                 self._hold.add(ingest.finish(None, media_type).digest)
             stored = ingest.commit(expected, media_type)
+            layer.stored(stored.digest)
         self._progress.end(name)
         with self._lock:
             self.blobs_copied += 1

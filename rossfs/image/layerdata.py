@@ -21,7 +21,8 @@ from rossfs.image.packed import Packed
 from rossfs.image.plaindata import PlainData
 from rossfs.image.seekpoints import SeekPoints
 from rossfs.image.spans import SpanCache
-from rossfs.image.tables import FRAMES, POINTS, Tables
+from rossfs.image.tables import FRAMES, POINTS, TOC, Tables
+from rossfs.oci.digest import Digest
 
 _log = logging.getLogger("rossfs.image")
 
@@ -51,10 +52,9 @@ class LayerData:
         length: int,
         cache: Cache,
         spans: SpanCache,
-        make: Callable[[], None],
+        make: Callable[[Digest], dict[str, int]],
     ) -> None:
-        """*length*: bytes of the tar.  *make* makes all tables of the layer anew and puts them into
-        *tables*."""
+        """*length*: bytes of the tar.  *make* makes all tables of a layer anew."""
         self._blob = blob
         self._tables = tables
         self._length = length
@@ -126,7 +126,8 @@ class LayerData:
                 return self._points_in(fd)
             except InvalidTable as error:
                 self._discard(error)
-        self._make()
+        self._tables.put(self._make(self._blob.digest))
+        self._tables.drop(TOC)
         fd = self._tables.open(POINTS)
         if fd is None:
             raise IndexingFailed(f"the seek points of {self._blob.digest} are gone at once")

@@ -23,7 +23,7 @@ from rossfs.errors import (
     InvalidTable,
 )
 from rossfs.image.blobdata import BlobBytes
-from rossfs.image.blobindex import IndexingProgress, index_blob
+from rossfs.image.blobindex import IndexingProgress, Indexings
 from rossfs.image.cache import Cache
 from rossfs.image.layer import Layer
 from rossfs.image.layerdata import LayerData
@@ -56,14 +56,13 @@ class Layers:
     ) -> None:
         self.store = store
         self.cache = cache
-        self._told = told
+        self._indexings = Indexings(store, cache, told)
         self._spans = spans or SpanCache()
         self._lock = threading.Lock()
         # Held with the lock:
         self._open: WeakValueDictionary[Digest, Layer] = WeakValueDictionary()
         self._kept: OrderedDict[Digest, Layer] = OrderedDict()
         self._opening: dict[Digest, Future[Layer]] = {}
-        self._progress: dict[Digest, IndexingProgress] = {}
         self._no_layers: dict[Digest, str] = {}
 
     def open(self, digest: Digest) -> Layer:
@@ -109,8 +108,7 @@ class Layers:
 
     def progress(self) -> list[IndexingProgress]:
         """The layers whose tables are being made."""
-        with self._lock:
-            return list(self._progress.values())
+        return self._indexings.progress()
 
     def close(self) -> None:
         """Let go of all layers that nobody uses."""
@@ -155,14 +153,12 @@ class Layers:
         tables = Tables(self.cache, digest)
         toc = self._table(tables)
         if toc is None:
-            self._index(tables)
+            tables.put(self._indexings.make(digest))
             toc = self._table(tables)
             if toc is None:
                 raise IndexingFailed(f"the table of layer {digest} is gone or damaged at once")
         blob = BlobBytes(self.store.contents, digest)
-        data = LayerData(
-            blob, tables, toc.length, self.cache, self._spans, lambda: self._index(tables)
-        )
+        data = LayerData(blob, tables, toc.length, self.cache, self._spans, self._indexings.make)
         return Layer(digest, content.size, toc, data)
 
     def _table(self, tables: Tables) -> Toc | None:
@@ -181,18 +177,3 @@ class Layers:
         finally:
             os.close(fd)
         return toc
-
-    def _index(self, tables: Tables) -> None:
-        """Make all tables of a layer."""
-        digest = tables.digest
-        try:
-            tables.put(index_blob(self.store, self.cache, digest, self._note))
-        finally:
-            with self._lock:
-                self._progress.pop(digest, None)
-
-    def _note(self, progress: IndexingProgress) -> None:
-        with self._lock:
-            self._progress[progress.digest] = progress
-        if self._told is not None:
-            self._told(progress)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +35,8 @@ class SpanCache:
         self._spans: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
         self._held = 0
         self._numbers = itertools.count()
+        # Shelves that nobody has any more; a finalizer may run at any moment, so it takes no lock.
+        self._gone: deque[int] = deque()
 
     def shelf(self) -> Shelf[Any]:
         """Return a shelf that is empty, for the spans of one layer's data."""
@@ -106,21 +108,32 @@ class SpanCache:
             for key in [key for key in self._spans if key[0] == owner]:
                 self._held -= self._spans.pop(key)[1]
 
+    def _clear_gone(self) -> None:
+        """Forget the spans of shelves that nobody has any more.  Requires the lock."""
+        gone = {self._gone.popleft() for _ in range(len(self._gone))}
+        for key in [key for key in self._spans if key[0] in gone]:
+            self._held -= self._spans.pop(key)[1]
+
     def _shrink(self) -> None:
         """Forget what was not used for longest.  Requires the lock."""
+        if self._gone:
+            self._clear_gone()
         while self._held > self._limit:
             _, (_, size) = self._spans.popitem(last=False)
             self._held -= size
 
 
 class Shelf(Generic[Span]):
-    """The spans of one layer's data in a SpanCache, by number."""
+    """The spans of one layer's data in a SpanCache, by number.  They go with it."""
 
     __slots__ = ("_cache", "_owner")
 
     def __init__(self, cache: SpanCache, owner: int) -> None:
         self._cache = cache
         self._owner = owner
+
+    def __del__(self) -> None:
+        self._cache._gone.append(self._owner)
 
     def get(self, number: int) -> Span | None:
         """Return the span, which counts as used by that; None if it is not held."""

@@ -71,6 +71,12 @@ class Tables:
         with self._lock:
             return self._fresh.pop(kind, None)
 
+    def drop(self, kind: str) -> None:
+        """Let go of a table that was just made and is not needed."""
+        fd = self.fresh(kind)
+        if fd is not None:
+            os.close(fd)
+
     def discard(self, kind: str) -> None:
         """Remove a table that was found to be wrong."""
         self._cache.discard(table_name(self.digest, kind))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from rossfs.store.store import Store
-from tests.builders import OCI_MANIFEST, digest_of, image_parts
+from tests.builders import OCI_MANIFEST, config, digest_of, image_parts, layer, manifest
 from tests.cli.conftest import Rossfs
-from tests.image.sources import layout_of, tar_of, write_tree
+from tests.image.sources import entry, layout, layout_of, tar_of, write_tree
 from tests.mounts import ROOT, ROSSFS
 
 
@@ -49,7 +49,21 @@ def test_json_says_it_to_programs(rossfs: Rossfs, tmp_path: Path) -> None:
         ],
         "blobs_copied": 3,
         "bytes_copied": sum(len(data) for _, data in parts.blobs()),
+        "warnings": [],
     }
+
+
+def test_what_is_wrong_inside_layers_is_a_warning(rossfs: Rossfs, tmp_path: Path) -> None:
+    config_data = config([f"sha256:{'1' * 64}"])
+    data = layer({"a": b"1"})
+    manifest_data = manifest(config_data, [data])
+    described = entry(manifest_data, OCI_MANIFEST, "v1")
+    source = write_tree(tmp_path / "app", layout([described], [manifest_data, config_data, data]))
+    ended = rossfs("import", source)
+    assert ended.out == f"{digest_of(manifest_data)} app:v1\n"
+    warning, imported = ended.err.splitlines()
+    assert warning.startswith(f"rossfs: warning: layer {digest_of(data)} of image")
+    assert imported.startswith("imported 1 image")
 
 
 @pytest.mark.parametrize(
