@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 VARIABLE = "ROSSFS_TEST_IMAGES"
 
-FILES = 3000
+FILES = 2000
 BYTES = 24 << 20
 
 NEEDED = ("busybox", "tar", "umoci", "skopeo", "setcap", "setfacl")
@@ -224,7 +224,7 @@ def _oddities(root: Path) -> None:
         "after2038": 4_102_444_800 * 10**9 + 1,
     }.items():
         os.utime(_write(odd / "time" / name, name), ns=(ns, ns))
-    for number in range(1500):
+    for number in range(800):
         _write(odd / f"wide/f{number:04}", b"%d\n" % number)
     for name in _CHANGED.split():
         _write(odd / name, "before")
@@ -303,7 +303,7 @@ def _changes(root: Path) -> None:
     os.setxattr(swap / "xattr", "user.added", b"later")
     (odd / "hl/a").unlink()  # what was linked to it stays as it was
     _write(odd / "hl/a", "linked no more\n")
-    for number in range(500):
+    for number in range(300):
         (odd / f"wide/f{number:04}").unlink()
 
 
