@@ -85,9 +85,8 @@ def nanoseconds(value: bytes) -> int:
     """Return a time as nanoseconds since 1970, what is finer cut off, at most what 63 bits hold;
     ValueError, with the reason, if it is no time."""
     digits = value.removeprefix(b"-")
-    seconds, point, fraction = digits.partition(b".")
-    whole = seconds + fraction
-    if not (whole.isdigit() and seconds) or len(whole) > 64 or (point and not fraction):
+    seconds, _, fraction = digits.partition(b".")
+    if not (seconds and (seconds + fraction).isdigit()) or len(digits) > 64:
         raise ValueError("has a time in its PAX header that is none")
     total = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
     return clamped(-total if value.startswith(b"-") else total)
