@@ -5,15 +5,15 @@ A layer that has `bin/tool` but no entry `bin`, over a layer in which `bin` is a
 make the directories that it names where there are none.  A GraftedTree shows a layer's table of
 contents with such directories moved; the records stay what they are.
 
-Where the link leads to a file or in circles, the directory takes its place instead.  Whiteouts go
-along with their directory.  An opaque marker does not: it must not clear what a link leads to.
+Where the link leads to a file or in circles, the link stays and what is in the directory is not
+shown (umoci refuses to unpack such an image).  Whiteouts go along with their directory.  An opaque
+marker does not: it must not clear what a link leads to.
 
 Work is bounded: only implied directories over directories of lower layers are looked at.
 """
 
 from __future__ import annotations
 
-import contextlib
 import stat
 from collections.abc import Sequence
 
@@ -122,11 +122,6 @@ class GraftedTree(LayerTree):
             if self._find_own(place, name) >= 0:
                 self._override(place, name, -1)
 
-    def restore(self, index: int) -> None:
-        """Take `uproot` back."""
-        parent, name = self.parent(index), self.name(index)
-        self._override(parent, name, index)
-
     def graft(self, index: int, path: Sequence[bytes]) -> None:
         """Show what is in the directory *index*, which is uprooted, in the directory *path*."""
         target = 0
@@ -208,9 +203,9 @@ class _Grafting:
         name = tree.name(index)
         link = None if directory is None else self._beneath(directory, name)
         if isinstance(link, Place) and self._stack.symlink_text(link) is not None:
-            self._move(index, name, link)
+            self._move(index, name)
 
-    def _move(self, index: int, name: bytes, link: Place) -> None:
+    def _move(self, index: int, name: bytes) -> None:
         tree = self._tree
         # Where there are only markers, nothing is made for them.
         missing = not tree.is_void(index)
@@ -219,14 +214,13 @@ class _Grafting:
         steps = self._steps(tree.parent(index))
         tree.uproot(index)
         self._changed()
-        end: Place | None = link
-        with contextlib.suppress(PathNotFound):
+        try:
             end = self._stack.follow(self._root(), steps, name, follow_last=True, missing=missing)
+        except PathNotFound:
+            return
         if end is None:
             tree.graft(index, [step[0] for step in steps])
-        else:
-            tree.restore(index)
-        self._changed()
+            self._changed()
 
     def _changed(self) -> None:
         self._stack.changed()

@@ -135,15 +135,15 @@ class Stack:
         return Merged(tuple(parts), owner, parts[0], markers)
 
     def _linked(self, position: int, index: int, budget: list[int] | None) -> Place | None:
-        """What a hard link to lower layers is: looked for beside its own layer's directories and
-        symbolic links, then, for it may be hidden by them, below."""
+        """What a hard link to lower layers is: looked for below its own layer, which may hide it,
+        then among what its layer has brought, symbolic links and moved directories."""
         if budget is None:
             budget = [MAX_LINKS]
         budget[0] -= 1
         if budget[0] < 0:
             return None
         target = self.trees[position].toc.link_target(index)
-        for count in (position + 1, position):
+        for count in (position, position + 1):
             try:
                 found = self.walk(self.view(count), target, follow_last=False, budget=budget)
             except PathNotFound:
