@@ -12,12 +12,14 @@ from typing import NamedTuple, Protocol, cast
 
 from isal import isal_zlib
 
-from rossfs.image.deflate import GZIP, RAW
+from rossfs.image.deflate import RAW
 from rossfs.image.emptyblocks import FILLINGS
 from rossfs.image.seekpoints import SeekPoint
 
 INPUT = 64 << 10
 """Bytes of the blob that are read at once."""
+
+_HEADER_CRC, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16  # what a member's header has (RFC 1952, 2.3.1)
 
 Read = Callable[[int, int], bytes]
 """read(offset, length) of the blob; fewer bytes only at its end.  The bytes are verified."""
@@ -53,27 +55,27 @@ ZLIB = Module(zlib.decompressobj, zlib.error)
 
 
 class GzipDecoder:
-    """The uncompressed bytes from a seek point on, from its member into the next ones."""
+    """The uncompressed bytes from a seek point on, from its member into the next ones.
+
+    Checksums are not looked at: the pass did that, and the blob is verified.  Only deflate data are
+    left to the module, for isal can lose its way in the header of a member that comes in pieces.
+    """
 
     def __init__(self, point: SeekPoint, read: Read, module: Module) -> None:
         """EOFError if the blob ends before the point."""
         self._read = read
         self._module = module
         self._position, shift = point.bit >> 3, point.bit & 7
+        self._input = b""
         bits, length = FILLINGS[(shift - point.header_bits) % 8]
         bits |= int.from_bytes(point.header, "little") << length
         length += point.header_bits
-        self._input = self._more()
         if shift:
-            if not self._input:
-                raise EOFError
-            first = self._input[0] >> shift << shift
+            first = self._take(1)[0] >> shift << shift
             bits |= first << (length - shift)
-            self._input = self._input[1:]
             length += 8 - shift
         self._input = bits.to_bytes(length // 8, "little") + self._input
         self._decoder = module.decompressobj(RAW, zdict=point.window)
-        self._trailer = 8  # bytes after the deflate data that are passed over (RFC 1952, 2.3.1)
 
     def decode(self, length: int) -> bytes:
         """Return the next *length* bytes.
@@ -82,12 +84,13 @@ class GzipDecoder:
         """
         parts = []
         while length:
+            if self._decoder.eof:
+                self._next_member()
             # A decoder that has used up its input may still owe output.
             more = self._input or self._more()
             data = self._decoder.decompress(more, length)
             if self._decoder.eof:
                 self._input = self._decoder.unused_data
-                self._next_member()
             else:
                 self._input = self._decoder.unconsumed_tail
                 if not (more or data):
@@ -98,14 +101,33 @@ class GzipDecoder:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _next_member(self) -> None:
-        while len(self._input) < self._trailer:
-            more = self._more()
-            if not more:
-                raise EOFError
-            self._input += more
-        self._input = self._input[self._trailer :]
-        self._trailer = 0
-        self._decoder = self._module.decompressobj(GZIP)
+        """Pass over the trailer of a member and the header of the next (RFC 1952, 2.3)."""
+        self._take(8)
+        flags = self._take(10)[3]
+        if flags & _EXTRA:
+            self._take(int.from_bytes(self._take(2), "little"))
+        for text in (_NAME, _COMMENT):
+            if flags & text:
+                while (end := self._input.find(0)) < 0:
+                    self._input = self._some()
+                self._input = self._input[end + 1 :]
+        if flags & _HEADER_CRC:
+            self._take(2)
+        self._decoder = self._module.decompressobj(RAW)
+
+    def _take(self, length: int) -> bytes:
+        """Return the next *length* bytes of the input; EOFError if there are fewer."""
+        while len(self._input) < length:
+            self._input += self._some()
+        taken, self._input = self._input[:length], self._input[length:]
+        return taken
+
+    def _some(self) -> bytes:
+        """Return what comes next in the blob; EOFError if that has ended."""
+        data = self._more()
+        if not data:
+            raise EOFError
+        return data
 
     def _more(self) -> bytes:
         data = self._read(self._position, INPUT)

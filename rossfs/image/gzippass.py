@@ -101,14 +101,15 @@ class GzipPass:
 
     def finish(self) -> None:
         """The blob has ended.  InvalidLayer if it ends within a member, or has none."""
-        if self._inside:
-            raise InvalidLayer(f"truncated gzip data: it ends after {self._taken} bytes")
+        size = self._taken + len(self._pending)
+        if self._inside or (self._members and self._pending):
+            raise InvalidLayer(f"truncated gzip data: it ends after {size} bytes")
         if not self._members:
-            raise InvalidLayer("no gzip data")
-        if self._pending or self._trailing:
+            raise InvalidLayer(f"no gzip data: {size} bytes")
+        if self._trailing:
             self.notes.append("what follows the gzip data is ignored")
         self._points.length = self._given
-        self._points.size = self._taken + len(self._pending)
+        self._points.size = size
 
     def points(self) -> SeekPointBuilder:
         """Return the seek points; they are complete when `finish` was called."""
