@@ -27,6 +27,7 @@ from rossfs.store import durable
 from rossfs.store.store import Store
 
 _ROWS = 40
+_PATH = 64  # characters of the store's path in the title
 
 EPILOG = """\b
 Examples:
@@ -105,13 +106,18 @@ def _scene(store: Store, usage: Usage, limit: int) -> Scene:
     if saved:
         facts.append(f"{size_text(saved)} saved by sharing")
     return Scene(
-        f"Images in {name_text(store.paths.root)}",
+        f"Images in {_place(store.paths.root)}",
         " · ".join(facts) if usage.images else "No tag names an image.",
         slices,
         sharing,
         _steps(store, sharing),
         f"rossfs {__version__}, {time_text(int(time.time()))}",
     )
+
+
+def _place(path: str) -> str:
+    """The end of a long path says more than its beginning."""
+    return name_text(path if len(path) <= _PATH else f"…{path[-_PATH:]}")
 
 
 def _slice(kind: str, label: str, amount: Amount, noun: str) -> Slice:
