@@ -26,6 +26,7 @@ SIZE_LIMIT = 1 << 63
 _MAJOR, _MINOR = b"GNU.sparse.major", b"GNU.sparse.minor"
 _NAME = b"GNU.sparse.name"
 _SIZES = (b"GNU.sparse.realsize", b"GNU.sparse.size")
+_MARKS = frozenset((_MAJOR, pax.SPARSE_MAP, *_SIZES))
 _LINE_LIMIT = 19  # digits
 _NUMBER = re.compile(rb"([0-9]{1,19})(?:,(?=.)|\Z)", re.DOTALL)
 
@@ -182,11 +183,11 @@ def name(records: pax.Records) -> bytes:
 
 def pax_map(records: pax.Records) -> SparseMap | None:
     """Return the map that the records give or announce; None if the file is not sparse."""
+    if records.keys().isdisjoint(_MARKS):
+        return None
     if records.get(_MAJOR) == b"1" and records.get(_MINOR) == b"0":
         return ContentMap(records)
-    if any(key in records for key in (_MAJOR, pax.SPARSE_MAP, *_SIZES)):
-        return RecordMap(records)
-    return None
+    return RecordMap(records)
 
 
 def _real_size(records: pax.Records) -> int:

@@ -7,8 +7,8 @@ last entry (umoci writes so).  One block of zeros is passed over if a header fol
 
 Where the archive itself is broken (a checksum, a size, a PAX header; an end in the middle of an
 entry) InvalidLayer says at which byte, and the scanner is of no further use.  Where only an entry
-makes no sense but its extent is known, it is refused and the others go on.  Sources and precedence
-where tools differ: `tarheader.py`.
+makes no sense but its extent is known, it is refused and the others go on.  What is taken where
+tools differ is said in `tarheader.py` and `tarextension.py`.
 """
 
 from __future__ import annotations

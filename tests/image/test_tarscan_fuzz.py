@@ -197,10 +197,10 @@ def test_altered_archives_are_read_or_refused_for_ten_minutes() -> None:
     fuzz(lambda count: time.monotonic() < end)
 
 
-# The largest headers that are read at all are 32 times as large as these, so is the memory.
+# The largest headers that are read at all are 64 times as large as these, so is the memory.
 
-HEADER = (1 << 24) >> 5
-PIECES = PIECE_LIMIT >> 5
+HEADER = (1 << 24) >> 6
+PIECES = PIECE_LIMIT >> 6
 
 
 def pax_header(body: bytes) -> bytes:
