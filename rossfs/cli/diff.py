@@ -124,7 +124,7 @@ class _Total:
         """Bytes of a file; a file with several names counts at the first of them."""
         if side is None or type_text(side) != "file":
             return 0
-        if side.record.nlink > 1:
+        if side.record.nlink > 1 and side.layer is not None:
             inode = side.layer.digest, side.place.index
             if inode in self._linked:
                 return 0

@@ -49,7 +49,7 @@ def target_text(side: Side) -> str:
 
 def layer_text(side: Side) -> str:
     """Position and digest of the layer, as in the names below layers/ of a mount."""
-    return f"{side.place.position:02d}-{side.layer.digest.short}"
+    return "-" if side.layer is None else f"{side.place.position:02d}-{side.layer.digest.short}"
 
 
 def as_json(side: Side) -> dict[str, object]:
@@ -63,7 +63,7 @@ def as_json(side: Side) -> dict[str, object]:
         "size": record.size,
         "mtime": record.mtime_ns // 10**9,
         "links": record.nlink,
-        "layer": str(side.layer.digest),
+        "layer": None if side.layer is None else str(side.layer.digest),
     }
     target, rdev = side.target, side.rdev
     if target is not None:

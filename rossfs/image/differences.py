@@ -11,7 +11,7 @@ another build of the same files has other times.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rossfs.image.layer import Layer
@@ -34,25 +34,47 @@ class Side(NamedTuple):
     record: Record
     """Of the file, or of the directory that gives the attributes."""
     place: Place
-    layer: Layer
+    layer: Layer | None
+    """None for the root directory of an image that has no layers."""
 
     @property
     def target(self) -> bytes | None:
         """The text of a symbolic link; None for anything else."""
-        is_link = stat.S_ISLNK(self.record.mode)
-        return self.layer.toc.symlink_text(self.place.index) if is_link else None
+        if self.layer is None or not stat.S_ISLNK(self.record.mode):
+            return None
+        return self.layer.toc.symlink_text(self.place.index)
 
     @property
     def rdev(self) -> int | None:
         """The number of a device; None for anything else."""
         mode = self.record.mode
-        is_device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
-        return self.layer.toc.rdev(self.place.index) if is_device else None
+        if self.layer is None or not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
+            return None
+        return self.layer.toc.rdev(self.place.index)
 
     @property
     def xattrs(self) -> Mapping[bytes, bytes]:
         """The extended attributes."""
-        return self.layer.toc.xattrs(self.place.index) if self.record.rare else {}
+        if self.layer is None or not self.record.rare:
+            return {}
+        return self.layer.toc.xattrs(self.place.index)
+
+    @property
+    def sparse(self) -> Sequence[tuple[int, int]] | None:
+        """Where a sparse file has bytes; None for what is not sparse."""
+        return None if self.layer is None else self.layer.toc.sparse(self.place.index)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of a regular file, as `Layer.read`."""
+        assert self.layer is not None, "a file is in a layer"
+        return self.layer.read(self.place.index, offset, length)
+
+    def is_same(self, other: Side) -> bool:
+        """Whether both are one record of one layer."""
+        if self.layer is None or other.layer is None:
+            return self.layer is other.layer
+        same = self.layer.digest == other.layer.digest
+        return same and self.place.index == other.place.index
 
 
 class Difference(NamedTuple):
@@ -71,7 +93,8 @@ class Difference(NamedTuple):
 def side_of(image: OpenedImage, item: Item) -> Side:
     """What *item* of the root filesystem of *image* is."""
     place = item.owner if isinstance(item, Merged) else item
-    return Side(image.rootfs.record(place), place, image.layers[place.position])
+    layer = image.layers[place.position] if image.layers else None
+    return Side(image.rootfs.record(place), place, layer)
 
 
 def differences(old: OpenedImage, new: OpenedImage, *, times: bool = False) -> Iterator[Difference]:
@@ -134,7 +157,7 @@ class _Both:
 
 
 def _what(old: Side, new: Side, *, times: bool) -> Iterator[str]:
-    if old.layer.digest == new.layer.digest and old.place.index == new.place.index:
+    if old.is_same(new):
         return
     left, right = old.record, new.record
     same_type = stat.S_IFMT(left.mode) == stat.S_IFMT(right.mode)
@@ -166,15 +189,14 @@ def same_content(old: Side, new: Side) -> bool:
     for begin, end in _stored(old, new):
         for offset in range(begin, min(end, size), PIECE):
             length = min(PIECE, end - offset, size - offset)
-            left = old.layer.read(old.place.index, offset, length)
-            if left != new.layer.read(new.place.index, offset, length):
+            if old.read(offset, length) != new.read(offset, length):
                 return False
     return True
 
 
 def _stored(old: Side, new: Side) -> Iterator[tuple[int, int]]:
     """The ranges that are not holes in both."""
-    pieces = [side.layer.toc.sparse(side.place.index) for side in (old, new)]
+    pieces = [old.sparse, new.sparse]
     if any(each is None for each in pieces):
         yield 0, old.record.size
         return

@@ -17,22 +17,51 @@ Item = Merged | Place
 _Pairs = Iterator[tuple[bytes, Item | None, Item | None]]
 
 
+class _Way:
+    """The path of the directory that is looked at.
+
+    One buffer: a path for each directory on the way would take the square of the depth.
+    """
+
+    __slots__ = ("_ends", "_path")
+
+    def __init__(self) -> None:
+        self._path = bytearray()
+        self._ends = [0]
+
+    def to(self, name: bytes) -> bytes:
+        """The path of *name* in the directory."""
+        return bytes(self._path) + name
+
+    def enter(self, name: bytes) -> None:
+        """Go into the directory *name*; that of the root is empty."""
+        if name:
+            self._path += name
+            self._path += b"/"
+        self._ends.append(len(self._path))
+
+    def leave(self) -> None:
+        """Go back to the directory that it is in."""
+        self._ends.pop()
+        if self._ends:
+            del self._path[self._ends[-1] :]
+
+
 def walk(rootfs: Rootfs, directory: Merged) -> Iterator[tuple[bytes, Item]]:
     """Everything below *directory*: the path from there, and what it is; a directory before what
     is in it."""
-    names: list[bytes] = []
+    way = _Way()
     frames = [iter(rootfs.entries(directory))]
     while frames:
         entry = next(frames[-1], None)
         if entry is None:
             frames.pop()
-            if frames:
-                names.pop()
+            way.leave()
             continue
         name, item = entry
-        yield b"/".join((*names, name)), item
+        yield way.to(name), item
         if isinstance(item, Merged):
-            names.append(name)
+            way.enter(name)
             frames.append(iter(rootfs.entries(item)))
 
 
@@ -58,21 +87,20 @@ class PairWalk:
         self._skip = True
 
     def __iter__(self) -> Iterator[Pair]:
-        names: list[bytes] = []
+        way = _Way()
         top: _Pairs = iter([(b"", self._old.root, self._new.root)])
         frames = [top]
         while frames:
             entry = next(frames[-1], None)
             if entry is None:
                 frames.pop()
-                if names:
-                    names.pop()
+                way.leave()
                 continue
             name, old, new = entry
             self._skip = False
-            yield Pair(b"/".join((*names[1:], name)), old, new)
+            yield Pair(way.to(name), old, new)
             if not self._skip and (isinstance(old, Merged) or isinstance(new, Merged)):
-                names.append(name)
+                way.enter(name)
                 frames.append(self._children(old, new))
 
     def _children(self, old: Item | None, new: Item | None) -> _Pairs:

@@ -14,8 +14,8 @@ from rossfs.store.store import Store
 from tests import builders
 from tests.builders import digest_of
 from tests.cli.conftest import Rossfs
-from tests.cli.stacks import layer, member, stack
 from tests.mounts import ROOT, ROSSFS
+from tests.stacking import layer, member, stack
 
 DATA = bytes(range(256)) * 10
 

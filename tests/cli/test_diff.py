@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rossfs.oci.manifest import Manifest
 from rossfs.store.store import Store
 from tests.cli.conftest import Rossfs
-from tests.cli.stacks import layer, member, stack
+from tests.stacking import layer, member, stack
 
 BASE = layer(
     member("etc", type=tarfile.DIRTYPE, mode=0o755),

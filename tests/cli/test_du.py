@@ -10,7 +10,7 @@ from rossfs.store.store import Store
 from tests import builders
 from tests.builders import OCI_INDEX, digest_of
 from tests.cli.conftest import Rossfs
-from tests.cli.stacks import layer_of, stack
+from tests.stacking import layer_of, stack
 
 BASE, ONE, TWO = layer_of(50_000, "base"), layer_of(30_000, "one"), layer_of(100, "two")
 

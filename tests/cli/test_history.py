@@ -6,7 +6,7 @@ from rossfs.store.store import Store
 from tests import builders
 from tests.builders import OCI_INDEX, OCI_MANIFEST, digest_of
 from tests.cli.conftest import Rossfs
-from tests.cli.stacks import layer_of, stack
+from tests.stacking import layer_of, stack
 
 BOTTOM, TOP = layer_of(1500, "bottom"), layer_of(90, "top")
 

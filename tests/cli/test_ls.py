@@ -15,7 +15,7 @@ from rossfs.oci.mediatype import OCI_LAYER_GZIP
 from rossfs.store.store import Store
 from tests.builders import OCI_INDEX, digest_of, image, index
 from tests.cli.conftest import Rossfs
-from tests.cli.stacks import layer, member, stack
+from tests.stacking import layer, member, stack
 
 BOTTOM = layer(
     member("etc", type=tarfile.DIRTYPE, mode=0o755),
@@ -103,8 +103,9 @@ def test_json_has_all_that_is_known(rossfs: Rossfs, app: Store) -> None:
     assert [row["path"] for row in rossfs("ls", "--json", "app", "/usr/").json] == ["/usr/bin"]
     assert rossfs("ls", "--json", "app", "bin/tool").json[0]["path"] == "/bin/tool"
     assert rossfs("ls", "-d", "--json", "app").json[0]["path"] == "/"
-    stack(app, [layer()], "lab/empty:v1")
+    stack(app, [], "lab/empty:v1")
     assert rossfs("ls", "--json", "lab/empty:v1").json == []
+    assert rossfs("ls", "-d", "--layers", "lab/empty:v1").out == "- /\n"
 
 
 def test_names_that_a_terminal_might_act_on_are_quoted(rossfs: Rossfs, store: Store) -> None:

@@ -15,7 +15,7 @@ from rossfs.store.store import Store
 from tests import builders, mounts
 from tests.builders import OCI_INDEX, digest_of
 from tests.cli.conftest import Rossfs
-from tests.cli.stacks import layer_of, stack
+from tests.stacking import layer_of, stack
 
 SVG = "{http://www.w3.org/2000/svg}"
 HTML = "{http://www.w3.org/1999/xhtml}"

@@ -59,7 +59,7 @@ def stack(
         config = builders.compact(document)
     types = [OCI_LAYER_GZIP] * (len(layers) - absent) + [OCI_FOREIGN_GZIP] * absent
     store.put_blob(OCI_CONFIG, config)
-    for data in layers[: len(layers) - absent]:
+    for data in dict.fromkeys(layers[: len(layers) - absent]):
         store.put_blob(OCI_LAYER_GZIP, data)
     manifest = builders.manifest(config, layers, layer_types=types)
     digest, _ = store.put_manifest(manifest, OCI_MANIFEST)
