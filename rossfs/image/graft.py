@@ -85,6 +85,11 @@ class GraftedTree(LayerTree):
     def limit(self) -> int:
         return self.toc.count + len(self._made)
 
+    def keys(self, directory: int) -> tuple[Sequence[int], int, int]:
+        if directory in self._added or directory in self._overrides:
+            return (), 0, 0
+        return super().keys(directory) if directory < self.toc.count else ((), 0, 0)
+
     def facts(self, index: int) -> tuple[int, int, int]:
         if index < self.toc.count:
             mode, inode, flags = super().facts(index)

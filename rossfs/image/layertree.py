@@ -56,6 +56,11 @@ class LayerTree:
         """One more than the highest index."""
         return self.toc.count
 
+    def keys(self, directory: int) -> tuple[Sequence[int], int, int]:
+        """The last three of a Probe."""
+        children = self.toc.children(directory)
+        return self.toc.keys, children.start, children.stop
+
     def facts(self, index: int) -> tuple[int, int, int]:
         """mode, inode and flags of *index*."""
         return cast(

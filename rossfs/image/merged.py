@@ -7,6 +7,7 @@ is part of two.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -17,6 +18,11 @@ class Place(NamedTuple):
     index: int  # type: ignore[assignment]
 
 
+Probe = tuple[int, int, Sequence[int], int, int]
+"""How to look into one part: its position and index, the keys of its layer (Toc.keys), and where
+those of its children begin and end; an end of 0 says that only LayerTree.find knows."""
+
+
 class Merged:
     """One directory.
 
@@ -24,15 +30,17 @@ class Merged:
     owner: whose record gives the attributes: the highest that an entry of an archive made.
     key: identifies the directory in its root filesystem; stable over openings.
     markers: bit i: parts[i] holds whiteouts.
+    probes: what Stack.find remembers of the parts once it has looked.
     """
 
-    __slots__ = ("key", "markers", "owner", "parts")
+    __slots__ = ("key", "markers", "owner", "parts", "probes")
 
     def __init__(self, parts: tuple[Place, ...], owner: Place, key: Place, markers: int) -> None:
         self.parts = parts
         self.owner = owner
         self.key = key
         self.markers = markers
+        self.probes: tuple[Probe, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Merged({self.parts}, owner={self.owner})"

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import errno
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable
+from zlib import crc32
 
 from rossfs.errors import PathNotFound
 from rossfs.image.layertree import LayerTree
-from rossfs.image.merged import Merged, Place
+from rossfs.image.merged import Merged, Place, Probe
 from rossfs.image.record import HAS_WHITEOUTS, IMPLIED, LOWER_LINK, OPAQUE
 from rossfs.image.whiteout import PREFIX
 from rossfs.oci.quotation import quote
@@ -36,6 +38,7 @@ MAX_LINKS = 40
 _MARKERS = HAS_WHITEOUTS | OPAQUE
 _TYPE = 0o170000
 _DIRECTORY = stat.S_IFDIR
+_new = tuple.__new__
 
 Steps = list[tuple[bytes, Merged | None]]
 """A path from the root down: each name and its directory, None where there is none."""
@@ -92,46 +95,89 @@ class Stack:
         """
         if name[:4] == PREFIX:
             return None
+        if len(directory.parts) == 1:
+            return self._find_alone(directory.parts[0], name, budget)
+        probes = directory.probes or self._probe(directory)
+        crc = crc32(name)
+        wanted = crc << 32
+        trees = self.trees
         parts: list[Place] = []
         owner = None
         solid = sealed = False
         markers = 0
-        bit = 1
-        for position, index in directory.parts:
-            tree = self.trees[position]
-            child = tree.find(index, name)
+        hiding = directory.markers
+        for position, index, keys, first, end in probes:
+            # Most layers have nothing of this name: one look at the keys tells.
+            at = bisect_left(keys, wanted, first, end)
+            child = -1
+            if at < end and keys[at] >> 32 == crc:
+                child = keys[at] & 0xFFFFFFFF
+                if trees[position].name(child) != name:
+                    child = trees[position].find(index, name)
+            elif not end:
+                child = trees[position].find(index, name)
             if child >= 0:
-                mode, inode, flags = tree.facts(child)
+                mode, inode, flags = trees[position].facts(child)
                 if mode & _TYPE != _DIRECTORY:
                     if solid:
                         break
                     if flags & LOWER_LINK:
                         return self._linked(position, child, budget)
-                    return Place(position, inode)
-                place = Place(position, child)
+                    return _new(Place, (position, inode))
+                part = _new(Place, (position, child))
                 if not sealed:
                     if flags & _MARKERS:
                         markers |= 1 << len(parts)
-                    parts.append(place)
+                    parts.append(part)
                 if not flags & IMPLIED:
                     solid = True
                     if owner is None:
-                        owner = place
+                        owner = part
                 elif not solid:
-                    solid = not tree.is_void(child)
+                    solid = not trees[position].is_void(child)
                 if flags & OPAQUE:
                     sealed = True
                 if sealed and owner is not None:
                     break
-            if directory.markers & bit and tree.find(index, PREFIX + name) >= 0:
-                break
-            bit <<= 1
-        if not solid:
+            if hiding:
+                if hiding & 1 and trees[position].find(index, PREFIX + name) >= 0:
+                    break
+                hiding >>= 1
+        return self._merged(parts, owner, markers) if solid else None
+
+    def _probe(self, directory: Merged) -> tuple[Probe, ...]:
+        directory.probes = tuple(
+            (*place, *self.trees[place.position].keys(place.index)) for place in directory.parts
+        )
+        return directory.probes
+
+    def _find_alone(
+        self, place: Place, name: bytes, budget: list[int] | None
+    ) -> Merged | Place | None:
+        """As `find` in a directory of a single part."""
+        position, index = place
+        tree = self.trees[position]
+        child = tree.find(index, name)
+        if child < 0:
             return None
+        mode, inode, flags = tree.facts(child)
+        if mode & _TYPE != _DIRECTORY:
+            if flags & LOWER_LINK:
+                return self._linked(position, child, budget)
+            return _new(Place, (position, inode))
+        part = _new(Place, (position, child))
+        if not flags & IMPLIED:
+            return Merged((part,), part, part, 1 if flags & _MARKERS else 0)
+        if tree.is_void(child):
+            return None
+        return self._merged([part], None, 1 if flags & _MARKERS else 0)
+
+    def _merged(self, parts: list[Place], owner: Place | None, markers: int) -> Merged:
         if owner is None:
             owner = parts[0]
-        if owner.index >= self.trees[owner.position].toc.count:
-            owner = Place(owner.position, self.trees[owner.position].owner(owner.index))
+        tree = self.trees[owner.position]
+        if owner.index >= tree.toc.count:
+            owner = Place(owner.position, tree.owner(owner.index))
         return Merged(tuple(parts), owner, parts[0], markers)
 
     def _linked(self, position: int, index: int, budget: list[int] | None) -> Place | None:

@@ -138,6 +138,14 @@ class Toc:
 
     # --- the tree ---
 
+    @property
+    def keys(self) -> Sequence[int]:
+        """For who looks for one name in many tables: CRC-32 of a name << 32 | index of its record.
+
+        Those of a directory's children are at the indices of the children, in their own order.
+        """
+        return self._keys
+
     def find(self, directory: int, name: bytes) -> int:
         """The index of the child *name* of *directory*, -1 if there is none."""
         mode, first, count = self._directory(directory)
