@@ -146,8 +146,9 @@ class GzipPass:
         self._block_bit = bit = self._used() * 8 - self._stream.unused_bits
         at = (bit >> 3) - self._taken
         # One bit of the last piece of input can be left while the first code is read from it.
-        before = self._previous if at < 0 else b""
-        self._block = (before + self._data[max(at, 0) :][:_HEADER_LIMIT])[:_HEADER_LIMIT]
+        self._block = self._data[max(at, 0) : at + _HEADER_LIMIT]
+        if at < 0:
+            self._block = self._previous + self._block
         interval = self._points.interval
         if (
             not len(self._points)

@@ -89,10 +89,14 @@ class SeekPointBuilder:
         """Bytes of the blob."""
         self._points: list[_Packed] = []
         self._held = 0
+        self._packer = ZstdCompressor(_LEVEL)
 
     def add(self, point: SeekPoint) -> None:
         """Add a point, which lies behind all others."""
-        data = point.header + _pack(point.window)
+        data = point.header
+        if point.window:
+            # A compressor that has made one frame makes the next one faster than another would.
+            data += self._packer.compress(point.window, ZstdCompressor.FLUSH_FRAME)
         packed = _Packed(point.bit, point.offset, len(point.window), point.header_bits, data)
         self._points.append(packed)
         self._held += len(data) + _OBJECT
@@ -234,13 +238,6 @@ def _offsets(index: bytes) -> Iterator[int]:
     """Give the offset of each point in the uncompressed data."""
     for position in range(0, len(index), _RECORD_SIZE):
         yield _FIELDS.unpack_from(index, position)[1]
-
-
-def _pack(window: bytes) -> bytes:
-    """Compress a window; an empty one is no bytes."""
-    if not window:
-        return b""
-    return ZstdCompressor(_LEVEL).compress(window, ZstdCompressor.FLUSH_FRAME)
 
 
 def _unpack(data: bytes, length: int) -> bytes:
