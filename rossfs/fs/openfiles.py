@@ -166,6 +166,9 @@ class OpenFiles(pyfuse3.Operations):
 
     async def _snapshot(self, opened: OpenDirectory) -> None:
         directory = opened.directory
+        if directory.remade:
+            opened.listing = directory.entries()  # it cannot change: nothing to watch or wait for
+            return
         if directory.ino in self._watcher.unwatched:
             self._watcher.watch(directory)
         with self._watcher.handling(directory.ino):

@@ -26,6 +26,7 @@ from rossfs.store.store import Store
 from rossfs.tree.layerinodes import LayerInodes
 from rossfs.tree.layerview import LayerViewTree
 from rossfs.tree.numbers import Numbers
+from rossfs.tree.recent import Recent
 from rossfs.tree.rootfs import RootfsTree
 from rossfs.tree.trees import Trees
 
@@ -50,13 +51,14 @@ class Shown(NamedTuple):
 class ImageTrees:
     """Opens the trees of one mount."""
 
-    __slots__ = ("_damaged", "_layers", "_numbers", "_store", "_trees", "_workers")
+    __slots__ = ("_damaged", "_layers", "_numbers", "_recent", "_store", "_trees", "_workers")
 
     def __init__(self, store: Store, layers: Layers, numbers: Numbers, trees: Trees) -> None:
         self._store = store
         self._layers = layers
         self._numbers = numbers
         self._trees = trees
+        self._recent = Recent()
         # Decoding keeps a processor busy: more threads would only make each reader wait longer.
         self._workers = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._damaged: dict[str, str] = {}
@@ -85,7 +87,8 @@ class ImageTrees:
             self._inodes(layer, step)
             for layer, step in zip(opened.layers, opened.history, strict=True)
         ]
-        return RootfsTree(self._rootfs_number(shown), opened, inodes, shown.ino)
+        number = self._rootfs_number(shown)
+        return RootfsTree(number, opened, inodes, shown.ino, self._recent)
 
     def _rootfs_number(self, shown: Shown) -> int:
         return self._numbers.tree(b"rootfs" + shown.place.raw + shown.image.digest.raw)

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from rossfs.image.listing import Listing
 from rossfs.image.merged import Merged, Place
 from rossfs.image.opened import OpenedImage
 from rossfs.image.record import LOWER_LINK, RECORD, RECORD_SIZE
@@ -22,16 +20,15 @@ from rossfs.oci.digest import Digest
 from rossfs.tree.layerinodes import LayerInodes, attr_of
 from rossfs.tree.node import FOREVER, Attr, Directory, Node, Rows, Tree
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
+from rossfs.tree.recent import Recent
 from rossfs.tree.rows import DEVICES, Plain, rows_of
 
 RECORD_SHIFT = 30
 """Bits of an index that number the record; those above number the layer (opened.MAX_RECORDS)."""
 
-REMEMBERED = 1 << 16
-"""Names of merged directories that are remembered in one tree: half a megabyte."""
-
-_LISTING = 32
-"""What a listing costs besides, in names."""
+KEPT = 4096
+"""Names of a directory whose listing is kept: making one of that size again is not the cost that
+matters."""
 
 _S_IFMT = 0o170000
 _S_IFDIR = stat.S_IFDIR
@@ -43,7 +40,7 @@ _RECORD = (1 << RECORD_SHIFT) - 1
 class RootfsTree(Tree):
     """The directories of one image's root filesystem."""
 
-    __slots__ = ("_listed", "_listings", "base", "digest", "layers", "parent", "rootfs")
+    __slots__ = ("base", "digest", "layers", "parent", "recent", "rootfs")
 
     def __init__(
         self,
@@ -51,16 +48,16 @@ class RootfsTree(Tree):
         opened: OpenedImage,
         layers: Sequence[LayerInodes],
         parent: int,
+        recent: Recent,
     ) -> None:
         super().__init__(number)
+        self.recent = recent
         self.base = number << TREE_SHIFT
         self.digest: Digest = opened.image.digest
         self.rootfs: Rootfs = opened.rootfs
         self.layers = layers
         self.parent = parent
         """The number of the directory that rootfs/ is in."""
-        self._listings: OrderedDict[Place, Listing] = OrderedDict()
-        self._listed = 0
 
     @property
     def root(self) -> RootfsDirectory:
@@ -72,34 +69,24 @@ class RootfsTree(Tree):
         position, index = directory.key
         return self.base | position << RECORD_SHIFT | index
 
-    def listing(self, directory: Merged) -> Listing:
-        """The names in a directory; those that had to be merged are remembered for a while."""
-        listing = self._listings.get(directory.key)
-        if listing is not None:
-            self._listings.move_to_end(directory.key)
-            return listing
-        listing = self.rootfs.entries(directory)
-        if listing.plain is None and len(listing) <= REMEMBERED // 8:
-            self._listings[directory.key] = listing
-            self._listed += len(listing) + _LISTING
-            while self._listed > REMEMBERED:
-                _, oldest = self._listings.popitem(last=False)
-                self._listed -= len(oldest) + _LISTING
-        return listing
-
     def node(self, ino: int) -> Node:
         """See Tree.node."""
+        known = self.recent.get(ino)
+        if known is not None:
+            return known
         key = ino & INDEX
         directory = self.rootfs.directory(Place(key >> RECORD_SHIFT, key & _RECORD))
         if directory is None:
             raise OSError(errno.ESTALE, f"the root filesystem of {self.digest} has no inode {key}")
-        return RootfsDirectory(self, directory)
+        node = RootfsDirectory(self, directory)
+        self.recent.put(node)
+        return node
 
 
 class RootfsDirectory(Directory):
     """A directory of a root filesystem."""
 
-    __slots__ = ("_merged", "_tree")
+    __slots__ = ("_merged", "_parent", "_rows", "_tree")
 
     ttl: ClassVar[float] = FOREVER
     negative_ttl: ClassVar[float] = FOREVER
@@ -110,15 +97,25 @@ class RootfsDirectory(Directory):
         super().__init__(tree.ino(merged))
         self._tree = tree
         self._merged = merged
+        self._rows: RootfsRows | None = None
+        self._parent = 0
+
+    @property
+    def weight(self) -> int:
+        """Names that are kept here."""
+        return len(self._rows) if self._rows is not None else 0
 
     def attr(self) -> Attr:
         return attr_of(self._tree.rootfs.record(self._merged.owner))
 
     def parent_ino(self) -> int:
-        tree = self._tree
-        if self._merged.key == tree.rootfs.root.key:
-            return tree.parent
-        return tree.ino(tree.rootfs.parent(self._merged))
+        if not self._parent:
+            tree = self._tree
+            if self._merged.key == tree.rootfs.root.key:
+                self._parent = tree.parent
+            else:
+                self._parent = tree.ino(tree.rootfs.parent(self._merged))
+        return self._parent
 
     def xattrs(self) -> Mapping[bytes, bytes]:
         """Those of the tar."""
@@ -151,17 +148,26 @@ class RootfsDirectory(Directory):
         return tree.layers[found.position].at(found.index)
 
     def entries(self) -> Rows:
-        return RootfsRows(self._tree, self._merged)
+        rows = self._rows
+        if rows is None:
+            rows = RootfsRows(self._tree, self._merged)
+            if len(rows) <= KEPT:
+                self._rows = rows
+                self._tree.recent.grew(len(rows))
+        return rows
 
 
 class RootfsRows(Rows):
     """The names in a directory of a root filesystem."""
 
-    __slots__ = ("_entries", "_tree")
+    __slots__ = ("_elsewhere", "_entries", "_tree")
 
     def __init__(self, tree: RootfsTree, merged: Merged) -> None:
         self._tree = tree
-        self._entries = tree.listing(merged)
+        self._entries = tree.rootfs.entries(merged)
+        self._elsewhere: dict[int, Plain] = {}
+        """Rows that are more than a record: directories, which may be merged, and hard links to
+        lower layers."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -193,7 +199,10 @@ class RootfsRows(Rows):
                     name = buffer[at : at + length]
                     yield name, base + inode, mode, size, nlink, uid, gid, rdev, mtime_ns
                     continue
-            yield self._row(number)
+            row = self._elsewhere.get(number)
+            if row is None:
+                row = self._elsewhere[number] = self._row(number)
+            yield row
 
     def _row(self, number: int) -> Plain:
         """The row of a directory, or of what is elsewhere."""
