@@ -93,11 +93,22 @@ def test_entries_after_a_replacement_go_to_what_is_there_then() -> None:
     with toc_of(
         entry(b"a/x/f"), entry(b"b/f"), symlink(b"a/x", b"../b"), entry(b"a/x/g"),
         symlink(b"a/x", b"../c"), entry(b"a/x/h"),
+        # A hard link that replaces the directory above it by way of a symlink.
+        symlink(b"s", b"t/u"), entry(b"s/f"), symlink(b"up", b"."), link(b"up/t", b"b/f"),
+        entry(b"s/g"),
     ) as toc:  # fmt: skip
+        assert reasons(toc) == {b"s/g": "is below a file that is no directory"}
         assert tree(toc) == {
             b"a": "dir", b"b": "dir", b"c": "dir", b"a/x": "symlink ../c", b"b/f": "file 0",
-            b"b/g": "file 0", b"c/h": "file 0",
+            b"b/g": "file 0", b"c/h": "file 0", b"s": "symlink t/u", b"t": "file 0",
+            b"up": "symlink .",
         }  # fmt: skip
+
+
+def test_a_file_may_replace_the_directory_that_led_to_it() -> None:
+    with toc_of(symlink(b"d/up", b".."), entry(b"d/up/d"), entry(b"d/up/g")) as toc:
+        assert tree(toc) == {b"d": "file 0"}
+        assert reasons(toc) == {b"d/up/g": "is below a file that is no directory"}
 
 
 # --- parents ---

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+import pytest
+
 from rossfs.image.record import LOWER_LINK, SPARSE, WHITEOUT, XATTRS
 from rossfs.image.toc import Toc
 from tests.image.tocs import at, directory, entry, link, reasons, symlink, toc_of, tree
@@ -101,6 +103,25 @@ def test_the_parents_of_a_target_are_followed() -> None:
         assert groups(toc) == [[b"b", b"usr/lib/a"]]
         assert toc.link_target(at(toc, b"usr/lib/c")) == b"usr/lib/b"
         assert toc.link_target(at(toc, b"d")) == b"usr/lib/never"
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        (b"../x", b"d/x/low"),
+        (b"y/../../x", b"d/x/low"),
+        (b"/x/y", b"x/y/low"),
+        (b"z", b"d/e/z/low"),
+        (b"../../../..", b"low"),
+        (b"x/y/../../..", b"d/low"),
+    ],
+)
+def test_the_target_in_a_lower_layer_is_a_path_without_symlinks(text: bytes, target: bytes) -> None:
+    with toc_of(
+        directory(b"d/e"), directory(b"x"), symlink(b"d/e/l", text), symlink(b"m", b"d/e/l"),
+        link(b"a", b"m/low"),
+    ) as toc:  # fmt: skip
+        assert toc.link_target(at(toc, b"a")) == target
 
 
 def test_a_link_to_a_directory_is_refused() -> None:
