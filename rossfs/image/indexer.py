@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 
 from rossfs import errors
@@ -30,7 +31,7 @@ from rossfs.oci.digest import Digest
 _PACKET = 8192
 _MOST_TABLES = 8
 _NICE = 2
-_STEP = 4 << 20
+_INTERVAL = 0.1  # seconds between two words on how far it is
 _COUNT = struct.Struct("<Q")
 _PR_SET_PDEATHSIG = 1
 
@@ -55,7 +56,10 @@ def index_apart(
     with ours, tempfile.TemporaryFile() as complaints:
         with theirs:
             process = subprocess.Popen(
-                _command(digest, cache, hashing), stdin=fd, stdout=theirs.fileno(), stderr=complaints
+                _command(digest, cache, hashing),
+                stdin=fd,
+                stdout=theirs.fileno(),
+                stderr=complaints,
             )
         try:
             made = _answer(ours, told)
@@ -105,7 +109,7 @@ def _answer(ours: socket.socket, told: Callable[[int], None] | None) -> dict[str
 def _reason(digest: Digest, status: int, complaints: bytes) -> str:
     how = f"with status {status}"
     if status < 0:
-        how = "by " + (signal.strsignal(-status) or f"signal {-status}")
+        how = f"by signal {-status} ({signal.strsignal(-status) or 'unknown'})"
     last = complaints.decode("utf-8", "replace").strip().rpartition("\n")[2]
     return f"the process that reads layer {digest} was ended {how}{': ' if last else ''}{last}"
 
@@ -119,12 +123,13 @@ def main(arguments: list[str]) -> int:
     name = Digest.parse(digest)
     cache = Cache(directory or None, int(limit), mode=int(mode))
     with socket.socket(fileno=os.dup(1)) as answer:
-        told = 0
+        due = 0.0
 
         def tell(done: int) -> None:
-            nonlocal told
-            if done - told >= _STEP:
-                told = done
+            nonlocal due
+            now = time.monotonic()
+            if now >= due:
+                due = now + _INTERVAL
                 answer.send(b"P" + _COUNT.pack(done))
 
         try:

@@ -25,7 +25,10 @@ from rossfs.image.temporary import Temporary
 from rossfs.image.tocbuilder import TocBuilder
 from rossfs.image.zstdpass import ZstdPass
 from rossfs.oci.digest import Digest
-from rossfs.store.hashing import BUFFER, StreamHasher
+from rossfs.store.hashing import StreamHasher
+
+CHUNK = 256 << 10
+"""Bytes of the blob that are read at once: between two such reads something may be told."""
 
 DIFF_ID = "sha256"
 """The algorithm of the diff IDs in tables: that of all configs that are known."""
@@ -217,7 +220,7 @@ def index_file(
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     with Pass(cache, digest.algorithm, hashing=hashing, allowed=allowed) as one:
         try:
-            while data := os.pread(fd, BUFFER, one.taken):
+            while data := os.pread(fd, CHUNK, one.taken):
                 one.feed(data)
                 if told is not None:
                     told(one.taken)

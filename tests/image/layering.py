@@ -48,16 +48,16 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 
 
 def mixed_files(seed: int = 1) -> dict[str, bytes]:
-    """A few MB: empty files, small ones, text, zeros, random bytes."""
+    """Two MB: empty files, small ones, text, zeros, random bytes."""
     chance = random.Random(seed)
     files = {"empty": b"", "etc/os-release": b"NAME=test\n"}
     for number in range(200):
         size = chance.choice((1, 100, 511, 512, 513, 5000))
         files[f"usr/share/{number % 7}/{number}"] = chance.randbytes(size)
     words = [b"%x" % chance.getrandbits(20) for _ in range(500)]
-    files["usr/text"] = b" ".join(chance.choices(words, k=400_000))
-    files["usr/zeros"] = bytes(1_500_000)
-    files["usr/random"] = chance.randbytes(700_001)
+    files["usr/text"] = b" ".join(chance.choices(words, k=150_000))
+    files["usr/zeros"] = bytes(1_100_000)
+    files["usr/random"] = chance.randbytes(300_001)
     return files
 
 
@@ -91,8 +91,9 @@ def regular(layer: Layer) -> Iterator[tuple[bytes, int]]:
 
 
 def contents(layer: Layer) -> dict[bytes, bytes]:
-    """Path and content of each regular file."""
-    return {path: whole(layer, index) for path, index in regular(layer)}
+    """Path and content of each regular file, read in the order of the tar."""
+    found = sorted(regular(layer), key=lambda item: layer.toc.record(item[1]).data)
+    return {path: whole(layer, index) for path, index in found}
 
 
 def whole(layer: Layer, index: int, step: int = 1 << 20) -> bytes:
