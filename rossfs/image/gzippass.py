@@ -47,7 +47,7 @@ class GzipPass:
         self._points = SeekPointBuilder(interval)
         self._members = 0
         self._inside = False  # a member
-        self._trailing: bytes | None = None  # after the last member: bytes of it that are not zero
+        self._ended = False  # after the last member
         self._pending = b""  # the first byte of what may be a member
         self._data = b""  # the input at hand
         self._taken = 0  # bytes of the blob before it
@@ -106,8 +106,6 @@ class GzipPass:
             raise InvalidLayer(f"truncated gzip data: it ends after {size} bytes")
         if not self._members:
             raise InvalidLayer(f"no gzip data: {size} bytes")
-        if self._trailing:
-            self.notes.append("what follows the gzip data is ignored")
         self._points.length = self._given
         self._points.size = size
 
@@ -118,7 +116,7 @@ class GzipPass:
     def _begin(self) -> bool:
         """Begin a member with what is left of the input, if it is one."""
         at = len(self._data) - self._stream.left
-        if self._trailing is None:
+        if not self._ended:
             head = self._data[at : at + 2]
             if head == MAGIC:
                 self._members += 1
@@ -130,7 +128,9 @@ class GzipPass:
                 return False
             if not self._members:
                 raise InvalidLayer("no gzip data: it does not begin with the bytes 1f 8b")
-        self._trailing = (self._trailing or b"") + self._data[at:].strip(b"\0")[:1]
+        self._ended = True
+        if not self.notes and self._data[at:].strip(b"\0"):
+            self.notes.append(f"what follows the gzip data is ignored, from byte {self._used()} on")
         return False
 
     def _room(self) -> int:
@@ -176,7 +176,8 @@ class GzipPass:
         block = bits.to_bytes(len(self._block), "little")
         stream = Inflater(self._library, RAW)
         stream.feed(block)
-        stream.run(ctypes.addressof(ctypes.c_char()), 1, Z_TREES)
+        nothing = ctypes.c_char()
+        stream.run(ctypes.addressof(nothing), 1, Z_TREES)
         if not stream.after_header:
             return 0, b""
         length = (len(block) - stream.left) * 8 - stream.unused_bits

@@ -222,10 +222,10 @@ class SeekPoints:
         raise InvalidTable(f"seek point {number} of {self.digest} is altered")
 
     def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        """Close the file; nobody may be reading a point."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _pread(self, length: int, offset: int) -> bytes:
         try:

@@ -130,6 +130,14 @@ def test_a_refused_file_is_closed(tmp_path: Path) -> None:
         os.fstat(fd)
 
 
+def test_the_file_is_closed_with_the_last_reference() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    table = opened(written(built()))
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del table
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidTable, match="cannot be read"):
         SeekPoints.open(str(tmp_path))
