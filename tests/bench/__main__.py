@@ -18,6 +18,7 @@ from tests.bench import (
     handlers,
     importing,
     incoming,
+    ingest,
     listing,
     sequential,
     starting,
@@ -43,6 +44,7 @@ SCENARIOS: dict[str, Callable[[Report, str], None]] = {
     "starting": starting.run,
     "incoming": incoming.run,
     "importing": importing.run,
+    "ingest": ingest.run,
     "million": million,
 }
 
