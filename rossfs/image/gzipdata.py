@@ -79,9 +79,11 @@ class _Span:
         first = bisect_right(self._starts, offset) - 1
         begin = self._starts[first]
         chunk = self._chunks[first]
-        if end > begin + len(chunk):
-            chunk = b"".join(self._chunks[first : bisect_right(self._starts, end - 1)])
-        return chunk[offset - begin : end - begin]
+        if end <= begin + len(chunk):
+            return chunk[offset - begin : end - begin]
+        last = bisect_right(self._starts, end - 1) - 1
+        parts = [chunk[offset - begin :], *self._chunks[first + 1 : last]]
+        return b"".join([*parts, self._chunks[last][: end - self._starts[last]]])
 
 
 class GzipData:
