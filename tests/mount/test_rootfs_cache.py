@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,8 +78,9 @@ def replace(path: Path, numbers: random.Random) -> None:
 
 def exchange(path: Path, numbers: random.Random) -> None:
     """Put the file of another layer there."""
-    others = sorted(other for other in path.parent.iterdir() if other.suffix == path.suffix)
-    shutil.copyfile(numbers.choice(others), path.with_name("other"))
+    others = [other for other in path.parent.iterdir() if other.suffix == path.suffix]
+    regular = sorted(other for other in others if stat.S_ISREG(other.lstat().st_mode))
+    shutil.copyfile(numbers.choice(regular), path.with_name("other"))
     os.replace(path.with_name("other"), path)
 
 
@@ -132,6 +134,31 @@ def test_tables_that_are_harmed_are_made_again(mount: Mount, tmp_path: Path) -> 
     second.expect_log("WARNING")
     require(second.path, images)
     assert b"Traceback" not in second.log.read_bytes()
+
+
+@pytest.mark.parametrize("harm", [cut, flip, replace], ids=lambda harm: harm.__name__)
+def test_tables_are_harmed_below_a_live_mount(
+    mount: Mount, tmp_path: Path, harm: Callable[[Path, random.Random], None]
+) -> None:
+    """In place, where one that is mapped would take the reader with it when it gets shorter."""
+    store = builders.ross_store(tmp_path / "store")
+    images = fill(store, len(PACKINGS), 30_000)
+    many = Layer()
+    for number in range(3000):
+        many.file(f"d{number % 7}/f{number}", b"%d" % number)
+    image_of(many).put(store, "lab/many:v1")
+    mounted = mount(store.root)
+    mounted.expect_log("WARNING")
+    half = dict(list(images.items())[::2])
+    require(mounted.path, half)
+    rootfs = mounted.path / "tags/lab/many/v1/rootfs"
+    assert len(os.listdir(rootfs)) == 7
+    numbers = random.Random(13)
+    for path in sorted((tmp_path / "store/cache").iterdir()):
+        harm(path, numbers)
+    require(mounted.path, images)
+    assert len(look(rootfs)) == 3007
+    assert (rootfs / "d6/f2792").read_bytes() == b"2792"
 
 
 def test_the_cache_is_deleted_below_a_live_mount(mount: Mount, tmp_path: Path) -> None:
