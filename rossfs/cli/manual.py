@@ -15,12 +15,17 @@ _VERBATIM = "\b"
 
 _ENVIRONMENT = (
     ("ROSSFS_STORE", "Directory of the store, where --store does not say it."),
+    (
+        "XDG_CACHE_HOME",
+        "Where the tables of layers are of a store that cannot be written; ~/.cache.",
+    ),
     ("NOTIFY_SOCKET", "Where a mount in the foreground tells systemd that it is ready."),
     ("NO_COLOR", "Progress is drawn without colours."),
 )
 
 _FILES = (
     ("/var/lib/ross", "The store, where nothing else is said."),
+    ("cache/ of the store", "Tables of layers, made at the first look inside; may be deleted."),
     ("/sbin/mount.rossfs", "What mount(8) calls for the type rossfs, so that fstab(5) works."),
 )
 

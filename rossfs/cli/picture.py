@@ -184,7 +184,8 @@ class _Picture:
         notes = f"in {block.users} images" if block.rows > 1 else step
         if block.rows > 1 and tall > 40:
             yield text(x + 8, baseline - 8, size, f"on {kind}")
-            yield text(x + 8, baseline + 8, fitted(notes, 12, room), f"on note {kind}")
+            short = notes if width_of(notes, 12) <= room else f"in {block.users}"
+            yield text(x + 8, baseline + 8, short, f"on note {kind}")
             return
         yield text(x + 8, baseline, size, f"on {kind}")
         after = x + 8 + width_of(size, 12) + 8

@@ -102,7 +102,7 @@ def _scene(store: Store, usage: Usage, limit: int) -> Scene:
         _slice("cache", "Cache of layer tables", tables, "file"),
     )
     saved = sum(image.total for image in usage.images) - tagged.size
-    facts = [count_text(len(usage.images), "image"), f"{size_text(tagged.size)} stored for them"]
+    facts = [count_text(len(usage.images), "image"), f"{size_text(tagged.size)} stored"]
     if saved:
         facts.append(f"{size_text(saved)} saved by sharing")
     return Scene(
