@@ -124,7 +124,8 @@ class GraftedTree(LayerTree):
         """Show the directory *index* no more."""
         parent, name = self.parent(index), self.name(index)
         for place in (parent, *self._added.get(parent, ())):
-            if self._find_own(place, name) >= 0:
+            child = self._find_own(place, name)
+            if child >= 0 and self._is_directory(child):
                 self._override(place, name, -1)
 
     def graft(self, index: int, path: Sequence[bytes]) -> None:
@@ -201,14 +202,21 @@ class _Grafting:
         if isinstance(tree, GraftedTree) and tree.is_absorbed(index):
             return
         parent = tree.parent(index)
+        name = tree.name(index)
+        if parent != self._toc.parent(index) and self._is_own_link(tree.find(parent, name)):
+            # Where its directory was moved to, its own layer has a symbolic link.
+            self._move(index, name)
+            return
         if self._is_bare(parent):
             self._states[index] = _BARE
             return
         directory = self._directory(parent)
-        name = tree.name(index)
         link = None if directory is None else self._beneath(directory, name)
         if isinstance(link, Place) and self._stack.symlink_text(link) is not None:
             self._move(index, name)
+
+    def _is_own_link(self, index: int) -> bool:
+        return index >= 0 and stat.S_ISLNK(self._tree.facts(index)[0])
 
     def _move(self, index: int, name: bytes) -> None:
         tree = self._tree
