@@ -217,10 +217,10 @@ def libraries() -> tuple[Library, ...]:
     for path, ng in _candidates():
         try:
             library = Library(path, ng=ng)
-        except (OSError, AttributeError):
+            if library.version not in found and _works(library):
+                found[library.version] = library
+        except (OSError, AttributeError, IndexingFailed):
             continue
-        if library.version not in found and _works(library):
-            found[library.version] = library
     if not found:
         raise IndexingFailed("neither zlib-ng nor libz can be loaded, and gzip layers need one")
     return tuple(found.values())

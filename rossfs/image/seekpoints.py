@@ -39,8 +39,11 @@ VERSION = 1
 
 WINDOW = 32768
 
-BUDGET = 32 << 20
-"""Bytes that the points of one blob may take: a builder that has more keeps every second one."""
+BUDGET = 64 << 20
+"""Bytes that the points of one blob may take: a builder that has more keeps every second one.
+
+That is enough for points 1 MiB apart in some 4 GiB of files as images have them.
+"""
 
 _HEADER = struct.Struct("<8sIIQQQ8s64s")
 _CHECKSUM = 16
