@@ -247,6 +247,24 @@ def test_a_directory_that_follows_a_link_is_compared_where_it_is(
     ]
 
 
+def test_what_a_link_brings_into_a_directory_of_one_layer_is_seen(
+    rossfs: Rossfs, store: Store
+) -> None:
+    top = layer(
+        member("usr", type=tarfile.DIRTYPE, mode=0o755),
+        member("usr/lib", type=tarfile.DIRTYPE, mode=0o755),
+        member("lib/x", b"1"),
+    )
+    link = layer(member("lib", type=tarfile.SYMTYPE, linkname="usr/lib", mode=0o755))
+    stack(store, [link, top], "lab/old:v1")
+    stack(store, [layer(), top], "lab/new:v1")
+    assert rossfs("diff", "lab/old:v1", "lab/new:v1").out.splitlines() == [
+        "C /lib  type symlink -> directory",
+        "A /lib/x  1 B",
+        "D /usr/lib/x  1 B",
+    ]
+
+
 def test_sparse_files_are_compared_without_reading_their_holes(
     rossfs: Rossfs, store: Store
 ) -> None:
