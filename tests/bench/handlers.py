@@ -24,11 +24,14 @@ from rossfs.fs.attributes import Attributes
 from rossfs.fs.notify import Watcher
 from rossfs.fs.operations import Operations
 from rossfs.fs.statfs import Statfs
+from rossfs.image.cache import Cache
+from rossfs.image.layers import Layers
 from rossfs.oci.platform import Platform
 from rossfs.store.store import Store
 from rossfs.tree.node import Directory
 from rossfs.tree.root import build_root
 from rossfs.tree.state import LogBuffer
+from rossfs.tree.trees import Trees
 from rossfs.tree.view import View
 from tests.bench.mounted import ROSSFS
 from tests.bench.report import Report
@@ -81,13 +84,17 @@ def run(report: Report, directory: str) -> None:
             log=LogBuffer(),
             stats=dict,
             read_only=False,
+            layers=Layers(store, Cache(None)),
         )
-        trio.run(_measure, report, build_root(store, view), path, names)
+        trees = Trees()
+        trio.run(_measure, report, build_root(store, view, trees), trees, path, names)
 
 
-async def _measure(report: Report, root: Directory, path: str, names: list[bytes]) -> None:
+async def _measure(
+    report: Report, root: Directory, trees: Trees, path: str, names: list[bytes]
+) -> None:
     with closing(Watcher(root, lambda _parent, _name: None)) as watcher:
-        operations = Operations(root, Attributes(0, 0), Statfs(path), watcher)
+        operations = Operations(root, Attributes(0, 0), Statfs(path), watcher, trees=trees)
         ctx = context()
 
         def bound(what: str, value: float, limit: float) -> None:

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from rossfs.image.cache import Cache
+from rossfs.image.layers import Layers
 from rossfs.oci.digest import Digest
-from rossfs.oci.platform import Platform
 from rossfs.store.contents import Contents
 from rossfs.store.references import References
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.images import Images
+from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.numbers import Fixed, Numbers
 from rossfs.tree.tags import Names, TagsDirectory
+from rossfs.tree.trees import Trees
 from rossfs.tree.uploads import Uploads
 from tests.builders import RossStore, image, ross_store
+from tests.tree.pictures import AMD64
 
 
 @pytest.fixture
@@ -74,5 +78,23 @@ def other(ross: RossStore) -> Digest:
 
 
 @pytest.fixture
-def images(opened: Store, files: ContentFiles, numbers: Numbers) -> Images:
-    return Images(opened, files, numbers, Platform.parse("linux/amd64"))
+def layers(opened: Store, tmp_path: Path) -> Iterator[Layers]:
+    """The layers of the store, with a cache beside it."""
+    made = Layers(opened, Cache(str(tmp_path / "cache")))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def trees() -> Trees:
+    return Trees()
+
+
+@pytest.fixture
+def inside(opened: Store, layers: Layers, numbers: Numbers, trees: Trees) -> ImageTrees:
+    return ImageTrees(opened, layers, numbers, trees)
+
+
+@pytest.fixture
+def images(opened: Store, files: ContentFiles, inside: ImageTrees, numbers: Numbers) -> Images:
+    return Images(opened, files, inside, numbers, AMD64)

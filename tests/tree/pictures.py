@@ -1,6 +1,7 @@
 """Looking into image directories, for their tests."""
 
 import os
+import stat
 from collections.abc import Mapping
 
 from rossfs.oci.digest import Digest
@@ -28,10 +29,18 @@ def directory_of(images: Images, digest: Digest) -> ImageDirectory:
     return found
 
 
+async def names(directory: Directory) -> list[bytes]:
+    """All names in it, as they are listed."""
+    return [entry.name for entry in await listed(directory)]
+
+
 async def children(directory: Directory) -> dict[bytes, Node]:
-    """All names in it, and what they are."""
+    """All names in it and what they are, but for directories that are opened when somebody looks
+    for them."""
     found = {}
     for entry in await listed(directory):
+        if entry.node is None and stat.S_ISDIR(entry.kind):
+            continue
         node = await find(directory, entry.name)
         assert node is not None
         found[entry.name] = node
@@ -48,6 +57,7 @@ async def text(node: Node | None) -> bytes:
 
 
 async def links(node: Node | None) -> Mapping[bytes, bytes]:
+    """The text of each symbolic link of a directory in which there are no files."""
     assert isinstance(node, Directory)
     found = {}
     for name, link in (await children(node)).items():

@@ -10,7 +10,7 @@ from rossfs.store.paths import Area
 from rossfs.store.references import References
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
-from rossfs.tree.node import Directory
+from rossfs.tree.node import Directory, Rows
 from rossfs.tree.snapshots import Commits
 from tests.suites.directory_suite import (
     settled,
@@ -63,6 +63,7 @@ def name_of(digest: Digest) -> bytes:
 
 async def names(directory: Directory) -> set[bytes]:
     listing = await settled(directory, directory.entries)
+    assert not isinstance(listing, Rows)
     found = [entry.name for entry in listing if entry is not None]
     assert len(found) == len(set(found))
     return set(found)

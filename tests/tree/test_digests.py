@@ -9,7 +9,7 @@ from rossfs.store.references import References
 from rossfs.tree import digests, snapshots
 from rossfs.tree.contentfile import ContentFile, ContentFiles
 from rossfs.tree.digests import DigestDirectory
-from rossfs.tree.node import Directory
+from rossfs.tree.node import Directory, Rows
 from tests.builders import OCI_INDEX, OCTET_STREAM, RossStore, digest_of, image, index
 from tests.suites.directory_suite import (
     DirectorySuite,
@@ -71,6 +71,7 @@ class TestNamesOnly(ReadOnlyDirectorySuite):
 
     async def test_no_entry_has_a_node(self, directory: Directory) -> None:
         listing = await settled(directory, directory.entries)
+        assert not isinstance(listing, Rows)
         assert len(listing) == 11
         assert all(entry is not None and entry.node is None for entry in listing)
 

@@ -8,6 +8,8 @@ from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.images import Images
 from rossfs.tree.node import FOREVER, Directory, Node
+from rossfs.tree.rootfs import RootfsDirectory
+from rossfs.tree.trees import Trees
 from tests.builders import (
     CREATED,
     DOCKER_FOREIGN,
@@ -28,7 +30,7 @@ from tests.suites.directory_suite import (
     ReadOnlyDirectorySuite,
     find,
 )
-from tests.tree.pictures import children, directory_of, links, text, two_platforms
+from tests.tree.pictures import children, directory_of, links, names, text, two_platforms
 
 
 class TestImage(ReadOnlyDirectorySuite):
@@ -64,7 +66,7 @@ async def test_an_image_shows_its_manifest_config_and_layers(
     stored = image(ross, layers=3)
     directory = directory_of(images, stored.manifest)
     shown = await children(directory)
-    assert list(shown) == [b"manifest.json", b"config.json", b"layers"]
+    assert await names(directory) == [b"manifest.json", b"config.json", b"layers", b"rootfs"]
     assert await text(shown[b"manifest.json"]) == stored.parts.manifest
     assert await text(shown[b"config.json"]) == stored.parts.config
     assert await links(shown[b"layers"]) == {
@@ -73,6 +75,19 @@ async def test_an_image_shows_its_manifest_config_and_layers(
         )
         for number, digest in enumerate(stored.layers)
     }
+    assert isinstance(await find(directory, b"rootfs"), RootfsDirectory)
+
+
+async def test_listing_an_image_opens_nothing_of_it(
+    ross: RossStore, images: Images, trees: Trees
+) -> None:
+    directory = directory_of(images, image(ross).manifest)
+    await names(directory)
+    layers = await find(directory, b"layers")
+    assert isinstance(layers, Directory)
+    await names(layers)
+    await links(layers)
+    assert len(trees) == 0
 
 
 async def test_its_files_are_the_same_inodes_as_among_the_blobs(
@@ -87,8 +102,9 @@ async def test_its_files_are_the_same_inodes_as_among_the_blobs(
 
 
 async def test_a_docker_image_is_shown_alike(ross: RossStore, images: Images) -> None:
-    shown = await children(directory_of(images, image(ross, docker=True).manifest))
-    assert set(shown) == {b"manifest.json", b"config.json", b"layers"}
+    directory = directory_of(images, image(ross, docker=True).manifest)
+    shown = await children(directory)
+    assert set(await names(directory)) == {b"manifest.json", b"config.json", b"layers", b"rootfs"}
     assert all(name.endswith(b".tar.gz") for name in await links(shown[b"layers"]))
 
 
@@ -148,17 +164,17 @@ async def test_layers_have_the_extension_of_their_media_type_and_digits_for_all(
         ross.put_blob(OCTET_STREAM, data)
     ross.put_blob(OCI_CONFIG, config([]))
     digest = ross.put_manifest(manifest(config([]), layers, layer_types=types))
-    names = list(await links(await find(directory_of(images, digest), b"layers")))
-    assert names == sorted(names)
-    assert [name.partition(b".")[2] for name in names[:4]] == [
+    shown = list(await links(await find(directory_of(images, digest), b"layers")))
+    assert shown == sorted(shown)
+    assert [name.partition(b".")[2] for name in shown[:4]] == [
         b"tar",
         b"tar.zst",
         b"bin",
         b"tar.gz",
     ]
     # The suite looks at the ends of long listings.
-    assert names[0].startswith(b"000-")
-    assert names[-1].startswith(b"100-")
+    assert shown[0].startswith(b"000-")
+    assert shown[-1].startswith(b"100-")
 
 
 async def test_a_layer_that_is_listed_twice_has_two_names(ross: RossStore, images: Images) -> None:
@@ -194,9 +210,9 @@ async def test_an_artifact_without_json_config_shows_it_as_config(
         "config": descriptor(b"settings", "application/vnd.example.settings"),
         "layers": [descriptor(b"a chart", "application/vnd.example.chart")],
     }
-    shown = await children(directory_of(images, ross.put_manifest(compact(document))))
-    assert set(shown) == {b"manifest.json", b"config", b"layers"}
-    assert await text(shown[b"config"]) == b"settings"
+    directory = directory_of(images, ross.put_manifest(compact(document)))
+    assert set(await names(directory)) == {b"manifest.json", b"config", b"layers"}
+    assert await text((await children(directory))[b"config"]) == b"settings"
 
 
 async def test_a_config_that_is_not_stored_is_absent_until_it_is(
@@ -205,10 +221,11 @@ async def test_a_config_that_is_not_stored_is_absent_until_it_is(
     parts = image_parts()
     directory = directory_of(images, ross.put_manifest(parts.manifest))
     assert await find(directory, b"config.json") is None
-    assert set(await children(directory)) == {b"manifest.json", b"layers"}
+    assert set(await names(directory)) == {b"manifest.json", b"layers", b"rootfs"}
     ross.put_blob(OCI_CONFIG, parts.config, meta=False)
     assert await text(await find(directory, b"config.json")) == parts.config
-    assert set(await children(directory)) == {b"manifest.json", b"config.json", b"layers"}
+    expected = {b"manifest.json", b"config.json", b"layers", b"rootfs"}
+    assert set(await names(directory)) == expected
 
 
 @pytest.mark.usefixtures("expects_warnings")
@@ -241,8 +258,9 @@ async def test_of_a_manifest_that_was_removed_nothing_is_shown(
 async def test_bytes_that_are_no_manifest_are_shown_and_nothing_else(
     ross: RossStore, images: Images, data: bytes
 ) -> None:
-    shown = await children(directory_of(images, ross.put_manifest(data)))
-    assert set(shown) == {b"manifest.json"}
+    directory = directory_of(images, ross.put_manifest(data))
+    shown = await children(directory)
+    assert await names(directory) == [b"manifest.json"]
     assert await text(shown[b"manifest.json"]) == data
 
 

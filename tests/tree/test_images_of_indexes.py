@@ -6,6 +6,7 @@ import pytest
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFile, ContentFiles
 from rossfs.tree.images import Images
+from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.numbers import Numbers
 from tests.builders import (
     OCI_INDEX,
@@ -22,7 +23,7 @@ from tests.suites.directory_suite import (
     find,
     refusal,
 )
-from tests.tree.pictures import ARM64, children, directory_of, links, text, two_platforms
+from tests.tree.pictures import ARM64, children, directory_of, links, names, text, two_platforms
 
 # An index
 
@@ -31,8 +32,16 @@ async def test_an_index_shows_itself_its_platforms_and_the_image_for_this_one(
     ross: RossStore, images: Images
 ) -> None:
     digest, by_architecture = two_platforms(ross)
-    shown = await children(directory_of(images, digest))
-    assert set(shown) == {b"index.json", b"platforms", b"manifest.json", b"config.json", b"layers"}
+    directory = directory_of(images, digest)
+    shown = await children(directory)
+    assert set(await names(directory)) == {
+        b"index.json",
+        b"platforms",
+        b"manifest.json",
+        b"config.json",
+        b"layers",
+        b"rootfs",
+    }
     assert digest_of(await text(shown[b"index.json"])) == digest
     assert digest_of(await text(shown[b"manifest.json"])) == by_architecture["amd64"]
     assert await links(shown[b"platforms"]) == {
@@ -42,10 +51,10 @@ async def test_an_index_shows_itself_its_platforms_and_the_image_for_this_one(
 
 
 async def test_another_platform_can_be_chosen(
-    ross: RossStore, opened: Store, files: ContentFiles, numbers: Numbers
+    ross: RossStore, opened: Store, files: ContentFiles, inside: ImageTrees, numbers: Numbers
 ) -> None:
     digest, by_architecture = two_platforms(ross)
-    shown = await children(directory_of(Images(opened, files, numbers, ARM64), digest))
+    shown = await children(directory_of(Images(opened, files, inside, numbers, ARM64), digest))
     assert digest_of(await text(shown[b"manifest.json"])) == by_architecture["arm64"]
 
 
@@ -63,7 +72,7 @@ async def test_an_index_without_this_platform_shows_no_image(
     other = image(ross, architecture="s390x")
     digest = ross.put_index(index([(other.parts.manifest, "linux/s390x")]))
     directory = directory_of(images, digest)
-    assert set(await children(directory)) == {b"index.json", b"platforms"}
+    assert set(await names(directory)) == {b"index.json", b"platforms"}
     assert await find(directory, b"manifest.json") is None
 
 
@@ -74,7 +83,7 @@ async def test_a_platform_that_is_not_stored_appears_when_it_is(
     parts = image_parts()
     digest = ross.put_index(index([(parts.manifest, "linux/amd64")]))
     directory = directory_of(images, digest)
-    assert set(await children(directory)) == {b"index.json", b"platforms"}
+    assert set(await names(directory)) == {b"index.json", b"platforms"}
     assert await find(directory, b"manifest.json") is None
     assert await links(await find(directory, b"platforms")) == {
         b"linux-amd64": f"../../{parts.digest.hex}".encode()
@@ -104,7 +113,7 @@ async def test_a_damaged_platform_leaves_the_index_usable(ross: RossStore, image
     digest, by_architecture = two_platforms(ross)
     path = ross.path(by_architecture["amd64"], "manifests")
     path.write_bytes(path.read_bytes() + b" ")
-    assert set(await children(directory_of(images, digest))) == {b"index.json", b"platforms"}
+    assert set(await names(directory_of(images, digest))) == {b"index.json", b"platforms"}
 
 
 async def test_content_of_images_is_content_files(ross: RossStore, images: Images) -> None:

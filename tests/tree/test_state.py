@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 import rossfs
+from rossfs.image.blobindex import IndexingProgress
+from rossfs.oci.digest import Digest
 from rossfs.tree.node import Directory, File
 from rossfs.tree.state import DamagedContent, LogBuffer, StateFile, state_directory
 from tests.suites.directory_suite import CALLER, ReadOnlyDirectorySuite, refusal
@@ -34,7 +36,8 @@ class TestState(ReadOnlyDirectorySuite):
     def directory(self, log: LogBuffer, logger: logging.Logger) -> Directory:
         logger.info("a line")
         damaged = [DamagedContent("sha256:00", "it is wrong")]
-        return state_directory(log, lambda: {"pid": 7}, lambda: damaged, 0)
+        making = [IndexingProgress(Digest.sha256("0" * 64), 5, 70, 1234.5)]
+        return state_directory(log, lambda: {"pid": 7}, lambda: damaged, lambda: making, 0)
 
     async def text(self, directory: Directory, name: bytes) -> bytes:
         node = directory.lookup(name)
@@ -51,6 +54,13 @@ class TestState(ReadOnlyDirectorySuite):
     async def test_each_damaged_content_is_a_line_of_json(self, directory: Directory) -> None:
         (line,) = (await self.text(directory, b"damaged")).splitlines()
         assert json.loads(line) == {"digest": "sha256:00", "reason": "it is wrong"}
+
+    async def test_each_layer_that_is_being_read_is_a_line_of_json(
+        self, directory: Directory
+    ) -> None:
+        (line,) = (await self.text(directory, b"progress")).splitlines()
+        layer = "sha256:" + "0" * 64
+        assert json.loads(line) == {"layer": layer, "bytes": 5, "of": 70, "since": 1234}
 
     async def test_the_log_has_the_line(self, directory: Directory) -> None:
         assert (await self.text(directory, b"log")).endswith(b"INFO a line\n")
