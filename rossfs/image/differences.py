@@ -163,7 +163,9 @@ def _what(old: Side, new: Side, *, times: bool) -> Iterator[str]:
     same_type = stat.S_IFMT(left.mode) == stat.S_IFMT(right.mode)
     if not same_type:
         yield "type"
-    if stat.S_IMODE(left.mode) != stat.S_IMODE(right.mode):
+    # The permissions of a symbolic link mean nothing.
+    is_link = stat.S_ISLNK(left.mode) or stat.S_ISLNK(right.mode)
+    if not is_link and stat.S_IMODE(left.mode) != stat.S_IMODE(right.mode):
         yield "mode"
     if (left.uid, left.gid) != (right.uid, right.gid):
         yield "owner"
