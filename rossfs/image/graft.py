@@ -21,12 +21,15 @@ from rossfs.errors import PathNotFound
 from rossfs.image.layertree import LayerTree
 from rossfs.image.merged import Merged, Place
 from rossfs.image.record import HAS_WHITEOUTS, IMPLIED, Record
-from rossfs.image.stack import Stack, Steps
+from rossfs.image.stack import MAX_LINKS, Budget, Stack, Steps
 from rossfs.image.toc import Toc
 from rossfs.image.whiteout import whiteout_of
 
 _UNKNOWN, _BARE, _COVERS = range(3)
 """Of a directory of the layer: whether lower layers have a directory where it is."""
+
+_STEPS = 4_000_000
+"""Components of paths walked for the links that are in the way of one layer."""
 
 _REMEMBERED = 1024
 """Merged directories that are kept while a layer is looked through."""
@@ -182,6 +185,7 @@ class _Grafting:
         self._toc = stack.trees[position].toc
         self._states = bytearray()
         self._known: dict[int, Merged | None] = {}
+        self._budget = Budget(_STEPS)
 
     @property
     def _tree(self) -> LayerTree:
@@ -227,8 +231,11 @@ class _Grafting:
         steps = self._steps(tree.parent(index))
         tree.uproot(index)
         self._changed()
+        self._budget.links = MAX_LINKS
         try:
-            end = self._stack.follow(self._root(), steps, name, follow_last=True, missing=missing)
+            end = self._stack.follow(
+                self._root(), steps, name, follow_last=True, missing=missing, budget=self._budget
+            )
         except PathNotFound:
             return
         if end is None:

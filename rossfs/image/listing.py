@@ -6,19 +6,19 @@ from __future__ import annotations
 import stat
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from rossfs.image.layertree import PECULIAR
 from rossfs.image.merged import Merged, Place
 from rossfs.image.record import HAS_WHITEOUTS, LOWER_LINK, OPAQUE
+from rossfs.image.stack import MAX_LINKS, Budget, Stack
 from rossfs.image.whiteout import hidden, is_marker
-
-if TYPE_CHECKING:
-    from rossfs.image.stack import Stack
 
 _SHIFT = 40
 _INDEX = (1 << _SHIFT) - 1
 """A code is the position of a layer and the index of a record."""
+
+_STEPS = 4_000_000
+"""Components of paths walked for all hard links to lower layers in one directory."""
 
 _TYPE = 0o170000
 
@@ -87,6 +87,7 @@ class Listing(Sequence[Item]):
 def _merge(stack: Stack, directory: Merged) -> array[int]:
     """A code for each name: the highest record that has it."""
     codes: dict[bytes, int] = {}
+    budget = Budget(_STEPS)
     for number in reversed(range(len(directory.parts))):
         position, index = directory.parts[number]
         tree = stack.trees[position]
@@ -107,6 +108,7 @@ def _merge(stack: Stack, directory: Merged) -> array[int]:
         # A name may turn out to mean nothing: a hard link that leads nowhere, or a directory that
         # is there only for its whiteouts.
         for name in peculiar:
-            if name in here and stack.find(directory, name) is None:
+            budget.links = MAX_LINKS
+            if name in here and stack.find(directory, name, budget) is None:
                 codes.pop(name, None)
     return array("Q", [codes[name] for name in sorted(codes)])

@@ -35,6 +35,9 @@ MAX_SYMLINKS = 40
 MAX_LINKS = 40
 """Hard links to lower layers followed for one name."""
 
+MAX_STEPS = 100_000
+"""Components of paths walked for one name: only layers made to waste time need so many."""
+
 _MARKERS = HAS_WHITEOUTS | OPAQUE
 _TYPE = 0o170000
 _DIRECTORY = stat.S_IFDIR
@@ -42,6 +45,16 @@ _new = tuple.__new__
 
 Steps = list[tuple[bytes, Merged | None]]
 """A path from the root down: each name and its directory, None where there is none."""
+
+
+class Budget:
+    """How much may still be done for an answer; what needs more is not there."""
+
+    __slots__ = ("links", "steps")
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self.links = MAX_LINKS
+        self.steps = steps
 
 
 class Stack:
@@ -86,12 +99,12 @@ class Stack:
         return Merged(tuple(parts), owner or key, key, markers)
 
     def find(
-        self, directory: Merged, name: bytes, budget: list[int] | None = None
+        self, directory: Merged, name: bytes, budget: Budget | None = None
     ) -> Merged | Place | None:
         """What *name* is in *directory*, or None.
 
         Of what is no directory, the Place of the record that stands for all its hard links.
-        *budget*: how many hard links to lower layers may still be followed.
+        *budget*: for hard links to lower layers.
         """
         if name[:4] == PREFIX:
             return None
@@ -152,7 +165,7 @@ class Stack:
         return directory.probes
 
     def _find_alone(
-        self, place: Place, name: bytes, budget: list[int] | None
+        self, place: Place, name: bytes, budget: Budget | None
     ) -> Merged | Place | None:
         """As `find` in a directory of a single part."""
         position, index = place
@@ -180,14 +193,13 @@ class Stack:
             owner = Place(owner.position, tree.owner(owner.index))
         return Merged(tuple(parts), owner, parts[0], markers)
 
-    def _linked(self, position: int, index: int, budget: list[int] | None) -> Place | None:
+    def _linked(self, position: int, index: int, budget: Budget | None) -> Place | None:
         """What a hard link to lower layers is: looked for below its own layer, which may hide it,
         then among what its layer has brought, symbolic links and moved directories."""
-        if budget is None:
-            budget = [MAX_LINKS]
-        budget[0] -= 1
-        if budget[0] < 0:
+        budget = budget or Budget()
+        if not budget.links:
             return None
+        budget.links -= 1
         target = self.trees[position].toc.link_target(index)
         for count in (position, position + 1):
             try:
@@ -199,7 +211,7 @@ class Stack:
         return None
 
     def walk(
-        self, root: Merged, path: bytes, *, follow_last: bool, budget: list[int] | None = None
+        self, root: Merged, path: bytes, *, follow_last: bool, budget: Budget | None = None
     ) -> Merged | Place:
         """What *path* leads to, as for a process whose root directory is *root*.
 
@@ -223,7 +235,7 @@ class Stack:
         *,
         follow_last: bool,
         missing: bool = False,
-        budget: list[int] | None = None,
+        budget: Budget | None = None,
     ) -> Place | None:
         """Go along *path* from where *steps* end, which are changed to where it leads.
 
@@ -235,6 +247,7 @@ class Stack:
             steps.clear()
         pending.reverse()
         followed = 0
+        budget = budget or Budget()
         while pending:
             name = pending.pop()
             if name in (b"", b"."):
@@ -243,6 +256,9 @@ class Stack:
                 if steps:
                     steps.pop()
                 continue
+            budget.steps -= 1
+            if budget.steps < 0:
+                raise _not_found(path, errno.ELOOP)
             here = steps[-1][1] if steps else root
             found = None if here is None else self.find(here, name, budget)
             if found is None and not missing:
@@ -275,7 +291,7 @@ class Stack:
 _REASONS = {
     errno.ENOENT: "no such file or directory",
     errno.ENOTDIR: "what comes before the last name is not a directory",
-    errno.ELOOP: f"more than {MAX_SYMLINKS} symbolic links",
+    errno.ELOOP: f"more than {MAX_SYMLINKS} symbolic links, or ones that are too long",
 }
 
 

