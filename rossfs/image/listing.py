@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from rossfs.image.layertree import PECULIAR
 from rossfs.image.merged import Merged, Place
 from rossfs.image.record import HAS_WHITEOUTS, LOWER_LINK, OPAQUE
-from rossfs.image.stack import MAX_LINKS, Budget, Stack
+from rossfs.image.stack import MAX_STEPS, Budget, Stack
 from rossfs.image.whiteout import hidden, is_marker
 
 _SHIFT = 40
@@ -87,7 +87,7 @@ class Listing(Sequence[Item]):
 def _merge(stack: Stack, directory: Merged) -> array[int]:
     """A code for each name: the highest record that has it."""
     codes: dict[bytes, int] = {}
-    budget = Budget(_STEPS)
+    left = _STEPS
     for number in reversed(range(len(directory.parts))):
         position, index = directory.parts[number]
         tree = stack.trees[position]
@@ -108,7 +108,11 @@ def _merge(stack: Stack, directory: Merged) -> array[int]:
         # A name may turn out to mean nothing: a hard link that leads nowhere, or a directory that
         # is there only for its whiteouts.
         for name in peculiar:
-            budget.links = MAX_LINKS
-            if name in here and stack.find(directory, name, budget) is None:
+            if name not in here:
+                continue
+            budget = Budget(min(left, MAX_STEPS))
+            left -= budget.steps
+            if stack.find(directory, name, budget) is None:
                 codes.pop(name, None)
+            left += max(budget.steps, 0)
     return array("Q", [codes[name] for name in sorted(codes)])
