@@ -73,6 +73,7 @@ def test_random_layers(stack: list[list[Made]]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stacks())
 def test_many_random_layers(stack: list[list[Made]]) -> None:
