@@ -49,6 +49,7 @@ class Way(NamedTuple):
     names: list[bytes]  # the path, without symlinks
     missing: int  # how many of the names, at the end, are not there
     followed: bool  # whether a symlink was on the way
+    guessed: bool  # whether `..` led back over a missing name, which may become something else
     obstacle: str = ""  # why there can be nothing at the path
 
 
@@ -156,7 +157,7 @@ class EntryTree:
         """
         todo = path.split(b"/")[::-1] if path else []
         names: list[bytes] = []
-        directory, missing, hops, obstacle = ROOT, 0, 0, ""
+        directory, missing, hops, guessed, obstacle = ROOT, 0, 0, False, ""
         while todo and not obstacle:
             name = todo.pop()
             if name in (b"", b"."):
@@ -164,6 +165,7 @@ class EntryTree:
             if name == b"..":
                 if missing:
                     missing -= 1
+                    guessed = True
                 else:
                     directory = self.parents[directory]
                 del names[-1:]
@@ -189,7 +191,7 @@ class EntryTree:
                 if text.startswith(b"/"):
                     directory, names = ROOT, []
                 todo += text.split(b"/")[::-1]
-        return Way(directory, names, missing, hops > 0, obstacle)
+        return Way(directory, names, missing, hops > 0, guessed, obstacle)
 
 
 def _flaw(name: bytes) -> str:

@@ -273,7 +273,8 @@ class Toc:
             notes = [(path, reason) for path, reason in first]
         except (ValueError, TypeError, OverflowError, msgpack.UnpackException):
             raise self._altered() from None
-        if type(total) is not int or any([*map(type, note)] != [bytes, str] for note in notes):
+        sound = all([*map(type, note)] == [bytes, str] for note in notes)
+        if not sound or type(total) is not int or total < len(notes):
             raise self._altered()
         return total, notes
 

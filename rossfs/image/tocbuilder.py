@@ -119,6 +119,9 @@ class TocBuilder:
                 self.refuse(Refusal(entry.path, way.obstacle))
                 return False
             directory = self._tree.make(way)
+            if way.guessed:
+                self._parent_path, self._parent = None, directory
+                return True
             if len(self._directories) >= _PATHS_KEPT:
                 self._directories.clear()
             if len(path) <= _PATH_KEPT:

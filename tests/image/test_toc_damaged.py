@@ -131,7 +131,8 @@ def test_an_index_outside_the_map_is_an_altered_table() -> None:
         b"", b"\xc1", msgpack.packb(5), msgpack.packb([1]), msgpack.packb([1, 2]),
         msgpack.packb([1, [[b"a"]]]), msgpack.packb([1, [["a", "b"]]]), msgpack.packb(["1", []]),
         msgpack.packb([float("inf"), []]), msgpack.packb([1, [[2**40, "b"]]]),
-        msgpack.packb([1, {"a": "b"}]), b"\xdd\xff\xff\xff\xff",
+        msgpack.packb([1, {"a": "b"}]),
+        msgpack.packb([-1, []]), msgpack.packb([0, [[b"a", "b"]]]), b"\xdd\xff\xff\xff\xff",
     ],
 )  # fmt: skip
 def test_altered_notes_are_no_refusals(notes: bytes) -> None:

@@ -111,6 +111,12 @@ def test_a_file_may_replace_the_directory_that_led_to_it() -> None:
         assert reasons(toc) == {b"d/up/g": "is below a file that is no directory"}
 
 
+def test_a_name_that_a_symlink_leads_back_over_may_become_a_file() -> None:
+    with toc_of(symlink(b"l", b"a/.."), entry(b"l/f"), entry(b"a"), entry(b"l/g")) as toc:
+        assert tree(toc) == {b"a": "file 0", b"f": "file 0", b"l": "symlink a/.."}
+        assert reasons(toc) == {b"l/g": "is below a file that is no directory"}
+
+
 # --- parents ---
 
 
