@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from rossfs.errors import InvalidTable
-from rossfs.image.gzipdecoder import ISAL, ZLIB, GzipDecoder, Module, Read
+from rossfs.image.gzipdecoder import ISAL, ZLIB, GzipDecoder, Module, Read, ReadyRead
 from rossfs.image.seekpoints import SeekPoints
 from rossfs.image.spans import Shelf, SpanCache
 
@@ -21,6 +21,12 @@ PIECE = 256 << 10
 
 LEAST = 32 << 10
 """Bytes that are decoded at once, at least, or many small reads would make many small pieces."""
+
+READY = 128 << 10
+"""Bytes that are decoded without calling it a wait: less than the two turns that a thread takes."""
+
+AHEAD = 64 << 10
+"""Bytes that are decoded then, at least: who goes on reading a span usually reads the next file."""
 
 KEPT = 2 << 20
 """Bytes that a span keeps; where points lie further apart, going back in one decodes it again."""
@@ -95,11 +101,14 @@ class GzipData:
         read: Read,
         cache: SpanCache,
         modules: Sequence[Module] = (ISAL, ZLIB),
+        ready: ReadyRead | None = None,
     ) -> None:
-        """*modules*: what decodes, and what is tried if that cannot."""
+        """*modules*: what decodes, and what is tried if that cannot.  *ready*: as *read*, for
+        `read_ready`, which only gives what is decoded already where this is None."""
         self._points = points
         self._read = read
         self._modules = modules
+        self._ready = ready
         self._spans: Shelf[_Span] = cache.shelf()
         self.length = points.length
         """Bytes of the uncompressed data."""
@@ -122,7 +131,8 @@ class GzipData:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def read_ready(self, offset: int, length: int) -> bytes | None:
-        """Return the same as `read` if nothing needs to be decoded or waited for, else None."""
+        """Return the same as `read` if little needs to be decoded and nothing waited for, else
+        None."""
         end = min(offset + length, self.length)
         parts = []
         while offset < end:
@@ -133,6 +143,8 @@ class GzipData:
                 return None
             try:
                 part = span.held(offset, stop)
+                if part is None and self._goes_on(span, number, offset, stop):
+                    part = span.held(offset, stop)
             finally:
                 span.lock.release()
             if part is None:
@@ -140,6 +152,28 @@ class GzipData:
             parts.append(part)
             offset = stop
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _goes_on(self, span: _Span, number: int, offset: int, end: int) -> bool:
+        """Decode a little more of a span, if that is enough and can be done at once.  Requires its
+        lock."""
+        ready, decoder = self._ready, span.decoder
+        wanted = end - span.end
+        if ready is None or decoder is None or offset < span.begin or wanted > READY:
+            return False
+        last = self._points.end(number)
+        try:
+            data = decoder.decode_ready(min(max(wanted, AHEAD), last - span.end), ready)
+        except BaseException as error:
+            span.restart(self._points.start(number))
+            if isinstance(error, self._modules[span.module].error):
+                return False  # `read` finds out what is wrong
+            raise
+        if data:
+            span.add(data)
+        if span.end == last:
+            span.decoder = None
+        self._spans.grew(number, span, span.size)
+        return end <= span.end
 
     def close(self) -> None:
         """Forget what is decoded, and close the seek points."""

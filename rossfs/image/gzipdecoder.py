@@ -24,6 +24,9 @@ _HEADER_CRC, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16  # what a member's header has
 Read = Callable[[int, int], bytes]
 """read(offset, length) of the blob; fewer bytes only at its end.  The bytes are verified."""
 
+ReadyRead = Callable[[int, int], bytes | None]
+"""The same, or None if that would have to wait."""
+
 
 class Decoder(Protocol):
     """A decompression object of zlib or isal."""
@@ -98,6 +101,23 @@ class GzipDecoder:
             if data:
                 parts.append(data)
                 length -= len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def decode_ready(self, length: int, ready: ReadyRead) -> bytes:
+        """As `decode`, but only as far as *ready* has input, and not into the next member."""
+        parts = []
+        decoder = self._decoder
+        while length and not decoder.eof:
+            if not self._input:
+                data = ready(self._position, INPUT)
+                if not data:
+                    break
+                self._position += len(data)
+                self._input = data
+            data = decoder.decompress(self._input, length)
+            self._input = decoder.unconsumed_tail or decoder.unused_data
+            parts.append(data)
+            length -= len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _next_member(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from rossfs.errors import IndexingFailed, InvalidTable
@@ -110,13 +111,15 @@ class LayerData:
         if compression is Compression.PLAIN:
             return PlainData(blob.read, blob.read_ready)
         if compression is Compression.GZIP:
-            return GzipData(self._points(), blob.read, self._spans)
+            return GzipData(self._points(), blob.read, self._spans, ready=blob.read_ready)
         digest, tables = blob.digest, self._tables
         packed = Packed(digest, compression, blob.read, blob.size)
         data = CopiedData(packed, self._length, self._cache, self._spans)
         fd = tables.fresh(FRAMES)
         if fd is not None:
-            data.use(fd)
+            # What is wrong with it, if anything, is found out again and told by who opens it.
+            with suppress(InvalidTable):
+                data.use(fd)
         return data
 
     def _points(self) -> SeekPoints:
