@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import random
@@ -99,9 +100,8 @@ def gallery(root: Path) -> Gallery:
 def _windows(store: RossStore) -> Digest:
     base = builders.layer({"Windows": None})
     top = builders.layer({"app.exe": b"MZ"})
-    config = builders.config(
-        [str(digest_of(base)), str(digest_of(top))], architecture="amd64", system="windows"
-    )
+    diff_ids = [str(digest_of(gzip.decompress(layer))) for layer in (base, top)]
+    config = builders.config(diff_ids, architecture="amd64", system="windows")
     store.put_blob(builders.DOCKER_CONFIG, config)
     store.put_blob(builders.DOCKER_LAYER, top)
     data = builders.manifest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -26,21 +27,21 @@ DEADLINE = 60.0
 def test_an_image_shows_the_stored_bytes(shown: Shown) -> None:
     for image in (shown.content.app, shown.content.arm, shown.content.docker):
         path = shown.image(image.manifest)
-        assert set(os.listdir(path)) == {"manifest.json", "config.json", "layers"}
+        assert set(os.listdir(path)) == {"manifest.json", "config.json", "layers", "rootfs"}
         assert (path / "manifest.json").read_bytes() == image.parts.manifest
         assert (path / "config.json").read_bytes() == image.parts.config
-        assert sorted(os.listdir(path / "layers")) == [
-            f"{n:02}-{layer.hex[:12]}.tar.gz" for n, layer in enumerate(image.layers)
-        ]
-        for name, data in zip(sorted(os.listdir(path / "layers")), image.parts.layers, strict=True):
+        stems = [f"{n:02}-{layer.hex[:12]}" for n, layer in enumerate(image.layers)]
+        packed = [f"{stem}.tar.gz" for stem in stems]
+        assert sorted(os.listdir(path / "layers")) == sorted(stems + packed)
+        for name, data in zip(packed, image.parts.layers, strict=True):
             assert (path / "layers" / name).read_bytes() == data
 
 
 def test_layers_are_opened_by_tar(shown: Shown) -> None:
     layers = shown.path / "tags/library/app/latest/layers"
-    for number, name in enumerate(sorted(os.listdir(layers))):
+    for number, path in enumerate(sorted(layers.glob("*.tar.gz"))):
         printed = subprocess.run(
-            ["tar", "-xzOf", layers / name, "etc/os-release"],
+            ["tar", "-xzOf", path, "etc/os-release"],
             capture_output=True,
             check=True,
             timeout=DEADLINE,
@@ -67,6 +68,7 @@ def test_an_index_answers_for_the_platform_of_the_mount(shown: Shown) -> None:
         "manifest.json",
         "config.json",
         "layers",
+        "rootfs",
     }
     assert digest_of((index / "index.json").read_bytes()) == shown.content.multi
     assert (index / "manifest.json").read_bytes() == shown.content.app.parts.manifest
@@ -113,9 +115,12 @@ def test_an_index_without_the_platform_shows_the_others(mount: Mount, tmp_path: 
 
 def test_a_foreign_layer_that_is_not_stored_is_a_link_to_nothing(shown: Shown) -> None:
     layers = shown.image(shown.content.windows) / "layers"
-    base, top = sorted(os.listdir(layers))
-    assert refused(os.stat, layers / base) == "ENOENT"
-    assert digest_of((layers / top).read_bytes()).hex.startswith(top[3:15])
+    base, packed_base, top, packed_top = sorted(os.listdir(layers))
+    for name in (base, packed_base):
+        assert refused(os.stat, layers / name) == "ENOENT"
+    assert digest_of((layers / packed_top).read_bytes()).hex.startswith(top[3:])
+    assert (layers / top / "app.exe").read_bytes() == b"MZ"
+    assert refused(os.stat, layers.parent / "rootfs") == "ENOENT"
 
 
 def test_a_manifest_that_is_no_image_has_its_parts(shown: Shown) -> None:
@@ -184,7 +189,18 @@ def _run(*command: str | Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, capture_output=True, check=False, timeout=DEADLINE)
 
 
-def test_find_and_ls_walk_everything(shown: Shown) -> None:
+@pytest.fixture
+def complete(mount: Mount, tmp_path: Path) -> Shown:
+    """A gallery without the image that lacks a layer: who walks into that one meets an error."""
+    content = gallery(tmp_path / "store")
+    for path in (content.store.path, content.store.meta_path):
+        path(content.windows, "manifests").unlink()
+    shutil.rmtree(content.store.root / "tags/lab/windows")
+    return Shown(content, mount(content.store.root))
+
+
+def test_find_and_ls_walk_everything(complete: Shown) -> None:
+    shown = complete
     names = {entry.path for entry, _ in walk(shown.path)}
     found = _run("find", shown.path, "-printf", "%p\n")
     assert (found.returncode, found.stderr) == (0, b"")
@@ -200,7 +216,8 @@ def test_find_and_ls_walk_everything(shown: Shown) -> None:
         assert Path(path).name == digest
 
 
-def test_tar_packs_everything(shown: Shown, tmp_path: Path) -> None:
+def test_tar_packs_everything(complete: Shown, tmp_path: Path) -> None:
+    shown = complete
     packed = _run("tar", "--xattrs", "-cf", tmp_path / "all.tar", "-C", shown.path, ".")
     assert (packed.returncode, packed.stderr) == (0, b"")
     found = set()
@@ -215,7 +232,8 @@ def test_tar_packs_everything(shown: Shown, tmp_path: Path) -> None:
     assert found >= set(os.listdir(shown.path / "blobs/sha256"))
 
 
-def test_cp_and_diff_find_the_same_bytes(shown: Shown, tmp_path: Path) -> None:
+def test_cp_and_diff_find_the_same_bytes(complete: Shown, tmp_path: Path) -> None:
+    shown = complete
     assert _run("cp", "-a", shown.path / "images", tmp_path / "images").returncode == 0
     assert _run("cp", "-r", shown.path / "tags", tmp_path / "tags").returncode == 0
     compared = _run("diff", "-r", "--no-dereference", shown.path / "images", tmp_path / "images")
