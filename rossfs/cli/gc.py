@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from rossfs.cli.duration import duration
+from rossfs.cli.layercache import layer_cache
 from rossfs.cli.output import count_text, print_json, size_text
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.image.tables import forget_tables
 from rossfs.store.store import Store
 
 EPILOG = """\b
@@ -57,6 +59,8 @@ def command(
     """
     with Store.open(settings.store) as store:
         done = store.garbage_collect(dry_run, delete_untagged, grace, pin_age)
+        if not dry_run:
+            forget_tables(layer_cache(store), done.digests)
     if as_json:
         print_json(
             {

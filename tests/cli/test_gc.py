@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rossfs.store.store import Store
 from tests import builders
 from tests.cli.conftest import Rossfs
+from tests.stacking import layer, member, stack
 
 
 @pytest.fixture
@@ -51,3 +54,19 @@ def test_a_grace_period_is_a_duration(rossfs: Rossfs, text: str) -> None:
 @pytest.mark.parametrize("text", ["0", "1.5h", "90", "90s", "15m", "2d", "1w"])
 def test_durations_have_units(rossfs: Rossfs, text: str) -> None:
     rossfs("gc", "--grace", text)
+
+
+def test_the_tables_of_layers_go_with_them(rossfs: Rossfs, store: Store) -> None:
+    for number in range(2):
+        stack(store, [layer(member("file", b"%d" % number))], f"library/app:v{number}")
+        assert rossfs("ls", f"app:v{number}").out == "file\n"
+    cache = Path(store.paths.cache)
+    tables = {path.name for path in cache.iterdir()}
+    assert rossfs("untag", "app:v0").status == 0
+    rossfs("gc", "--grace", "0", "--delete-untagged", "--dry-run")
+    assert {path.name for path in cache.iterdir()} == tables
+    rossfs("gc", "--grace", "0", "--delete-untagged")
+    left = {path.name for path in cache.iterdir()}
+    assert left < tables
+    assert {name.partition(".")[0] for name in left} < {d.hex for d in store.list_blobs()}
+    assert rossfs("ls", "app:v1").out == "file\n"
