@@ -19,7 +19,7 @@ from rossfs.image.toc import Toc
 from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import OCTET_STREAM, Kind, kind_of, layer_from_magic
 
-ALLOWED = Allowance(256 << 20, 200)
+ALLOWED = Allowance(256 << 20, 30)
 """What a layer may become on its way: tar archives do not shrink like this, bombs do."""
 
 _WARNINGS = 1000

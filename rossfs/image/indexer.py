@@ -18,7 +18,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -53,7 +52,7 @@ def index_apart(
 ) -> dict[str, int]:
     """As `index_file`, in a process of its own.  IndexingFailed if that does not live to answer."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, tempfile.TemporaryFile() as complaints:
+    with ours, open(os.memfd_create("complaints"), "w+b") as complaints:
         with theirs:
             process = subprocess.Popen(
                 _command(digest, cache, hashing),
