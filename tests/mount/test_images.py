@@ -219,7 +219,9 @@ def test_find_and_ls_walk_everything(complete: Shown) -> None:
 
 def test_tar_packs_everything(complete: Shown, tmp_path: Path) -> None:
     shown = complete
-    packed = _run("tar", "--xattrs", "-cf", tmp_path / "all.tar", "-C", shown.path, ".")
+    # The figures of a young mount get longer while tar asks for them.
+    options = ("--xattrs", "--exclude=./.ross/stats")
+    packed = _run("tar", *options, "-cf", tmp_path / "all.tar", "-C", shown.path, ".")
     assert (packed.returncode, packed.stderr) == (0, b""), packed.stderr.decode()
     found = set()
     with tarfile.open(tmp_path / "all.tar") as archive:
