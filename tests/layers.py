@@ -22,9 +22,9 @@ from tests import builders
 from tests.builders import CREATED, Putter, digest_of
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression.zstd import compress as zstd_compress
 else:
-    from backports import zstd
+    from backports.zstd import compress as zstd_compress
 
 BLOCK = 512
 USTAR = b"ustar\x0000"
@@ -286,7 +286,7 @@ def _members(tar: bytes) -> bytes:
 def _frames(tar: bytes) -> bytes:
     skippable = (0x184D2A53).to_bytes(4, "little") + (7).to_bytes(4, "little") + b"ignored"
     parts = [tar[start : start + 5000] for start in range(0, len(tar), 5000)]
-    return skippable + b"".join(map(zstd.compress, parts)) + skippable
+    return skippable + b"".join(map(zstd_compress, parts)) + skippable
 
 
 class Packing(NamedTuple):
@@ -300,7 +300,7 @@ PACKINGS: Mapping[str, Packing] = {
     "plain": Packing(bytes, builders.OCI_LAYER),
     "gzip": Packing(lambda tar: gzip.compress(tar, mtime=0), builders.OCI_LAYER_GZIP),
     "gzip in members": Packing(_members, builders.OCI_LAYER_GZIP),
-    "zstd": Packing(zstd.compress, OCI_LAYER_ZSTD),
+    "zstd": Packing(zstd_compress, OCI_LAYER_ZSTD),
     "zstd in frames": Packing(_frames, OCI_LAYER_ZSTD),
     "bzip2": Packing(bz2.compress, builders.OCI_LAYER),
     "xz": Packing(lzma.compress, builders.OCI_LAYER),
