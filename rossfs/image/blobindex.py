@@ -3,7 +3,8 @@
 A blob that is large, or becomes large when it is decompressed, would keep this process from its
 other work, and leave it with memory that it does not need again.
 
-The blob is hashed on the way unless it is known to be right; so nothing is hashed twice.
+The blob is hashed on the way, whatever is known of it: only of right bytes is anything derived.
+Bytes that nobody hashed before need not be hashed again to be read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rossfs.errors import BlobNotFound, Damaged, InvalidLayer
+from rossfs.errors import BlobNotFound, Damaged
 from rossfs.image.cache import Cache
 from rossfs.image.indexer import index_apart
 from rossfs.image.indexing import Allowance, Outgrown, index_file
@@ -114,39 +115,27 @@ def _attempt(
     try:
         wait_for_tick(status.st_mtime_ns)
         before = identity_of(os.fstat(fd))
-        known = is_sealed(digest, before.modified_ns) or verifier.verdict(path, before) is True
         told(0)
         try:
-            made = _index(fd, content.size, digest, cache, hashing=not known, told=told)
+            made = _index(fd, content.size, digest, cache, told)
         except Damaged as error:
             if identity_of(os.fstat(fd)) != before:
                 return None
             raise verifier.accuse(content._replace(**before._asdict()), str(error)) from error
-        except InvalidLayer:
-            if known:
-                # It may have been a layer once: only a hash of the whole blob tells.
-                verifier.prove(digest, path)
-            raise
-        now = identity_of(os.fstat(fd))
-        if not known:
-            # What was read is right, whatever became of it since.
-            if now == before:
-                verifier.vouch(path, now)
-        elif now.modified_ns != before.modified_ns and not is_sealed(digest, now.modified_ns):
-            for table in made.values():
-                os.close(table)
-            return None
+        # What was read is right, whatever became of it since.
+        if not is_sealed(digest, before.modified_ns) and identity_of(os.fstat(fd)) == before:
+            verifier.vouch(path, before)
         return made
     finally:
         os.close(fd)
 
 
 def _index(
-    fd: int, size: int, digest: Digest, cache: Cache, *, hashing: bool, told: Callable[[int], None]
+    fd: int, size: int, digest: Digest, cache: Cache, told: Callable[[int], None]
 ) -> dict[str, int]:
     if size <= SMALL:
         try:
-            return index_file(fd, digest, cache, hashing=hashing, allowed=SMALL_TAR, told=told)
+            return index_file(fd, digest, cache, allowed=SMALL_TAR, told=told)
         except Outgrown:
             pass
-    return index_apart(fd, digest, cache, hashing=hashing, told=told)
+    return index_apart(fd, digest, cache, told=told)

@@ -1,6 +1,6 @@
 """The process that makes the tables of one large blob.
 
-    python -c ... DIGEST CACHE LIMIT MODE HASHING PARENT
+    python -c ... DIGEST CACHE LIMIT MODE PARENT
 
 Standard input is the blob, standard output a socket of packets: `P` and the bytes read so far, `D`
 and the kinds of tables with their descriptors, `E` and the name and the text of an error.  The
@@ -47,7 +47,6 @@ def index_apart(
     digest: Digest,
     cache: Cache,
     *,
-    hashing: bool = True,
     told: Callable[[int], None] | None = None,
 ) -> dict[str, int]:
     """As `index_file`, in a process of its own.  IndexingFailed if that does not live to answer."""
@@ -55,7 +54,7 @@ def index_apart(
     with ours, open(os.memfd_create("complaints"), "w+b") as complaints:
         with theirs:
             process = subprocess.Popen(
-                _command(digest, cache, hashing),
+                _command(digest, cache),
                 stdin=fd,
                 stdout=theirs.fileno(),
                 stderr=complaints,
@@ -73,7 +72,7 @@ def index_apart(
         return made
 
 
-def _command(digest: Digest, cache: Cache, hashing: bool) -> list[str]:
+def _command(digest: Digest, cache: Cache) -> list[str]:
     path = "\n".join([*(entry for entry in sys.path if entry and "\n" not in entry), _ROOT])
     return [
         sys.executable,
@@ -82,7 +81,6 @@ def _command(digest: Digest, cache: Cache, hashing: bool) -> list[str]:
         cache.directory or "",
         str(cache.limit),
         str(cache.mode),
-        str(int(hashing)),
         str(os.getpid()),
     ]
 
@@ -115,7 +113,7 @@ def _reason(digest: Digest, status: int, complaints: bytes) -> str:
 
 def main(arguments: list[str]) -> int:
     """The process: index standard input, answer on standard output."""
-    digest, directory, limit, mode, hashing, parent = arguments
+    digest, directory, limit, mode, parent = arguments
     _die_with(int(parent))
     with contextlib.suppress(OSError):
         os.nice(_NICE)
@@ -132,7 +130,7 @@ def main(arguments: list[str]) -> int:
                 answer.send(b"P" + _COUNT.pack(done))
 
         try:
-            made = index_file(0, name, cache, hashing=hashing == "1", told=tell)
+            made = index_file(0, name, cache, told=tell)
         except RossfsError as error:
             text = f"{type(error).__name__}\n{error}".encode("utf-8", "surrogateescape")
             answer.send(b"E" + text[: _PACKET - 1])

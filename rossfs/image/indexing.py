@@ -207,7 +207,6 @@ def index_file(
     digest: Digest,
     cache: Cache,
     *,
-    hashing: bool = True,
     allowed: Allowance | None = None,
     told: Callable[[int], None] | None = None,
 ) -> dict[str, int]:
@@ -215,10 +214,10 @@ def index_file(
     descriptors of them, by kind.
 
     *told* hears how many bytes of the blob were read so far.  Damaged if the blob has another
-    digest, with *hashing*; IndexingFailed if it cannot be read; InvalidLayer; CacheFull; Outgrown.
+    digest; IndexingFailed if it cannot be read; InvalidLayer; CacheFull; Outgrown.
     """
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    with Pass(cache, digest.algorithm, hashing=hashing, allowed=allowed) as one:
+    with Pass(cache, digest.algorithm, allowed=allowed) as one:
         try:
             while data := os.pread(fd, CHUNK, one.taken):
                 one.feed(data)
