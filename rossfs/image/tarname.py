@@ -1,11 +1,14 @@
 """Names of an archive's entries, as paths inside the root that the archive fills.
 
 A cleaned path has no leading and no trailing slash, no component that is empty, `.` or `..`, and no
-component over 255 bytes; b"" is the root itself.  `..` is resolved by the text alone: whether a
-component is a symbolic link is for those to find out who know the tree.
+component over 255 bytes, but for the whiteout of a name that long; b"" is the root itself.  `..` is
+resolved by the text alone: whether a component is a symbolic link is for those to find out who know
+the tree.
 """
 
 from __future__ import annotations
+
+from rossfs.image.whiteout import PREFIX
 
 PATH_LIMIT = 1 << 16
 """Bytes of a path.  The kernel takes 4,096 at a time, but longer ones can be reached in steps."""
@@ -39,7 +42,7 @@ def _resolved(name: bytes) -> bytes:
             if not path:
                 raise ValueError("leads out of the root")
             path.pop()
-        elif len(component) > COMPONENT_LIMIT:
+        elif len(component.removeprefix(PREFIX)) > COMPONENT_LIMIT:
             raise ValueError(f"has a name of {len(component)} bytes")
         elif component not in (b"", b"."):
             path.append(component)

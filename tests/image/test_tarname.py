@@ -49,6 +49,13 @@ def test_a_component_has_at_most_255_bytes() -> None:
         clean(b"a/" + b"n" * 256)
 
 
+def test_the_whiteout_of_a_long_name_is_longer() -> None:
+    name = b"a/.wh." + b"n" * 255
+    assert clean(name) == name
+    with pytest.raises(ValueError, match="has a name of 260 bytes"):
+        clean(name + b"n")
+
+
 def test_a_path_may_be_longer_than_the_kernel_takes_at_once_but_not_endless() -> None:
     deep = b"d/" * (PATH_LIMIT // 2 - 1) + b"f"
     assert clean(deep) == deep

@@ -120,6 +120,13 @@ def test_nothing_is_below_a_whiteout() -> None:
         }
 
 
+def test_a_name_of_255_bytes_may_be_whited_out() -> None:
+    name = b".wh." + b"n" * 255
+    with toc_of(entry(name), entry(b"d/" + name)) as toc:
+        assert toc.record(at(toc, name)).flags == WHITEOUT
+        assert toc.path(at(toc, b"d/" + name)) == b"d/" + name
+
+
 def test_a_whiteout_may_come_again() -> None:
     with toc_of(entry(b".wh.x", uid=1), entry(b".wh.x", uid=2)) as toc:
         assert toc.count == 2
