@@ -72,7 +72,10 @@ class ImageTrees:
     def rootfs(self, shown: Shown) -> RootfsTree | None:
         """The tree of an image if it is loaded; never waits."""
         tree = self._trees.get(self._rootfs_number(shown))
-        return tree if isinstance(tree, RootfsTree) else None
+        if not isinstance(tree, RootfsTree):
+            return None
+        self._trees.hold(tree)  # it may be one that the kernel forgot and somebody still uses
+        return tree
 
     async def open_rootfs(self, shown: Shown) -> None:
         """Load the tree of an image.  Errors as image.opened.open_rootfs."""
@@ -98,7 +101,10 @@ class ImageTrees:
     def layer(self, shown: Shown, position: int) -> LayerViewTree | None:
         """The tree of one layer in an image if it is loaded; never waits."""
         tree = self._trees.get(self._layer_number(shown, position))
-        return tree if isinstance(tree, LayerViewTree) else None
+        if not isinstance(tree, LayerViewTree):
+            return None
+        self._trees.hold(tree)
+        return tree
 
     async def open_layer(self, shown: Shown, position: int) -> None:
         """Load the tree of one layer.  DiffIdMismatch, InvalidLayer, BlobNotFound, Damaged,

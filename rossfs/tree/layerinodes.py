@@ -62,7 +62,7 @@ class LayerInodes(Tree):
     def node(self, ino: int) -> Node:
         """See Tree.node."""
         index = ino & INDEX
-        if index >= self.toc.count:
+        if index >= self.toc.count or stat.S_ISDIR(self.toc.record(index).mode):
             raise OSError(errno.ESTALE, f"layer {self.layer.digest} has no inode {index}")
         return self.at(index)
 

@@ -138,9 +138,8 @@ class Node(abc.ABC):
 
 
 class Tree(abc.ABC):
-    """Many nodes that are made again from their numbers, `number << TREE_SHIFT | index`.
-
-    So a tree of a million entries costs no memory for what the kernel knows of it.
+    """Many nodes that are made again from their numbers, `number << TREE_SHIFT | index`: so a tree
+    of a million entries costs no memory for what the kernel knows of it.
     """
 
     __slots__ = ("__weakref__", "number")
@@ -151,6 +150,9 @@ class Tree(abc.ABC):
     @abc.abstractmethod
     def node(self, ino: int) -> Node:
         """The node of a number of this tree; ESTALE if there is none."""
+
+    def forgotten(self) -> None:  # noqa: B027 - most trees have nothing to do
+        """The kernel knows none of its nodes any more."""
 
 
 class AttrChange(NamedTuple):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rossfs.tree.numbers import TREE_SHIFT
+
 if TYPE_CHECKING:
     from rossfs.tree.rootfs import RootfsDirectory
 
@@ -24,22 +26,31 @@ class Recent:
     __slots__ = ("_old", "_weight", "_young")
 
     def __init__(self) -> None:
-        self._young: dict[int, RootfsDirectory] = {}
-        self._old: dict[int, RootfsDirectory] = {}
+        # By the number of the tree, so that one can be forgotten.
+        self._young: dict[int, dict[int, RootfsDirectory]] = {}
+        self._old: dict[int, dict[int, RootfsDirectory]] = {}
         self._weight = 0
 
     def get(self, ino: int) -> RootfsDirectory | None:
         """The directory *ino*, if it is still here."""
-        directory = self._young.get(ino)
-        if directory is None:
-            directory = self._old.get(ino)
+        number = ino >> TREE_SHIFT
+        young = self._young.get(number)
+        if young is not None:
+            directory = young.get(ino)
             if directory is not None:
-                self.put(directory)
+                return directory
+        old = self._old.get(number)
+        if old is None:
+            return None
+        directory = old.get(ino)
+        if directory is not None:
+            self.put(directory)
         return directory
 
     def put(self, directory: RootfsDirectory) -> None:
         """Keep *directory* for a while."""
-        self._young[directory.ino] = directory
+        ino = directory.ino
+        self._young.setdefault(ino >> TREE_SHIFT, {})[ino] = directory
         self.grew(DIRECTORY + directory.weight)
 
     def grew(self, names: int) -> None:
@@ -47,3 +58,8 @@ class Recent:
         self._weight += names
         if self._weight > LIMIT:
             self._old, self._young, self._weight = self._young, {}, 0
+
+    def forget(self, number: int) -> None:
+        """Keep no directory of the tree *number*, and so not its layers."""
+        self._young.pop(number, None)
+        self._old.pop(number, None)

@@ -82,6 +82,10 @@ class RootfsTree(Tree):
         self.recent.put(node)
         return node
 
+    def forgotten(self) -> None:
+        """Let nothing that is kept for speed keep the layers open."""
+        self.recent.forget(self.number)
+
 
 class RootfsDirectory(Directory):
     """A directory of a root filesystem."""

@@ -40,4 +40,6 @@ class Trees:
 
     def forgotten(self, number: int) -> None:
         """The kernel knows no node of that tree any more."""
-        self._held.pop(number, None)
+        tree = self._held.pop(number, None)
+        if tree is not None:
+            tree.forgotten()

@@ -21,6 +21,7 @@ from rossfs.tree.tags import Names, TagsDirectory
 from rossfs.tree.trees import Trees
 from rossfs.tree.uploads import Uploads
 from tests.builders import RossStore, image, ross_store
+from tests.tree.browsing import Browser
 from tests.tree.pictures import AMD64
 
 
@@ -98,3 +99,11 @@ def inside(opened: Store, layers: Layers, numbers: Numbers, trees: Trees) -> Ima
 @pytest.fixture
 def images(opened: Store, files: ContentFiles, inside: ImageTrees, numbers: Numbers) -> Images:
     return Images(opened, files, inside, numbers, AMD64)
+
+
+@pytest.fixture
+def browser(store: Store, tmp_path: Path) -> Iterator[Browser]:
+    """A mount's view of the images of `store`."""
+    made = Browser(store, str(tmp_path / "cache"))
+    yield made
+    made.layers.close()
