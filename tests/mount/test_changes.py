@@ -187,17 +187,24 @@ def test_an_image_grows_as_its_parts_arrive(live: Live) -> None:
     manifest = live.ross.put_manifest(parts.manifest)
     image = live.mount / "images/sha256" / manifest.hex
     eventually(image.exists)
-    assert set(os.listdir(image)) == {"manifest.json", "layers"}
+    assert set(os.listdir(image)) == {"manifest.json", "layers", "rootfs"}
     assert refused(os.stat, image / "config.json") == "ENOENT"
-    layers = [image / "layers" / name for name in sorted(os.listdir(image / "layers"))]
-    assert refused(os.stat, layers[0]) == "ENOENT"
+    layers = sorted((image / "layers").glob("*.tar.gz"))
+    for path in (layers[0], image / "layers" / layers[0].name[:15], image / "rootfs"):
+        assert refused(os.stat, path) == "ENOENT"
     for (media_type, data), path in zip(
         parts.blobs(), [image / "config.json", *layers], strict=True
     ):
         live.ross.put_blob(media_type, data)
         eventually(path.exists)
         assert path.read_bytes() == data
-    assert set(os.listdir(image)) == {"manifest.json", "config.json", "layers"}
+    assert set(os.listdir(image)) == {"manifest.json", "config.json", "layers", "rootfs"}
+    for number, layer in enumerate(layers):
+        assert (
+            b"LAYER=%d" % number
+            in (layer.with_name(layer.name[:15]) / "etc/os-release").read_bytes()
+        )
+    assert (image / "rootfs/etc/os-release").read_bytes() == b"NAME=late\nLAYER=1\n"
 
 
 def test_the_platform_of_an_index_may_come_later(live: Live) -> None:

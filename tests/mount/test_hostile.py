@@ -206,9 +206,11 @@ def test_sixteen_thousand_layers(mount: Mount, tmp_path: Path) -> None:
     digest = store.put_manifest(_of_type(config=EMPTY, layers=layers))
     path = mount(store.root).path / "images/sha256" / digest.hex / "layers"
     names = sorted(os.listdir(path))
-    assert len(names) == 16_000
-    assert names[0] == f"00000-{0:012x}.tar.gz"
+    assert len(names) == 2 * 16_000
+    assert names[:2] == [f"00000-{0:012x}", f"00000-{0:012x}.tar.gz"]
     assert os.readlink(path / names[-1]).endswith(f"{15_999:064x}")
+    assert refused(os.stat, path / names[-2]) == "ENOENT"
+    assert refused(os.stat, path.parent / "rootfs") in ("ENOENT", "EIO")
 
 
 def test_one_layer_many_times(mount: Mount, tmp_path: Path) -> None:
@@ -218,5 +220,8 @@ def test_one_layer_many_times(mount: Mount, tmp_path: Path) -> None:
     store.put_blob(builders.OCI_CONFIG, b"{}")
     digest = store.put_manifest(_layers(*[descriptor(data, builders.OCI_LAYER_GZIP)] * 200))
     path = mount(store.root).path / "images/sha256" / digest.hex / "layers"
-    assert len(os.listdir(path)) == 200
-    assert all((path / name).read_bytes() == data for name in os.listdir(path))
+    assert len(os.listdir(path)) == 2 * 200
+    links = [name for name in os.listdir(path) if name.endswith(".tar.gz")]
+    assert len(links) == 200
+    assert all((path / name).read_bytes() == data for name in links)
+    assert all((path / name[:16] / "x").read_bytes() == b"y" for name in links)

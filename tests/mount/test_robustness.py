@@ -183,7 +183,7 @@ def test_a_collection_beside_everything_loses_nothing(
     for image in (path / "tags/lab").iterdir():
         for name in ("manifest.json", "config.json"):
             (image / "v1" / name).read_bytes()
-        for layer in (image / "v1/layers").iterdir():
+        for layer in (image / "v1/layers").glob("*.*"):
             layer.read_bytes()
     store.garbage_collect()
     assert len(os.listdir(path / "incoming")) == min(int(done[2]), crowd.KEPT)
