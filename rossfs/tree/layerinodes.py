@@ -145,8 +145,10 @@ class LayerFile(File):
     async def xattr(self, name: bytes) -> bytes | None:
         """Besides those: user.ross.layer, .diff_id, .history, and .digest of the content.  They are
         not listed, or copies of the file would carry them."""
-        if name == b"user.ross.digest" and stat.S_ISREG(self._record.mode):
-            return await self._tree.digest(self._record.inode, self._record.size)
+        record = self._record
+        has_content = stat.S_ISREG(record.mode) and not record.flags & LOWER_LINK
+        if name == b"user.ross.digest" and has_content:
+            return await self._tree.digest(record.inode, record.size)
         return self._tree.described(name) or self.xattrs().get(name)
 
     async def open(self, flags: int, caller: Caller) -> Handle:
