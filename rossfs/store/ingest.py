@@ -80,9 +80,14 @@ class Ingest:
         contents.access.require_writable()
         while True:
             fd, path = durable.create(contents.access.paths.scratch)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:
-                return cls(contents, fd, path, 0, algorithm)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                if os.fstat(fd).st_nlink:
+                    return cls(contents, fd, path, 0, algorithm)
+            except BaseException:
+                os.close(fd)
+                durable.discard(path)
+                raise
             # A collection found the file between its making and its locking.
             os.close(fd)
 

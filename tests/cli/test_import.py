@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -114,6 +117,19 @@ def test_an_image_from_standard_input_needs_a_name(store: Store) -> None:
     assert piped(store, data, "-", "lab/app").returncode == 0
 
 
+def _await_reader(process: subprocess.Popen[bytes]) -> None:
+    """Return when *process* has read what is in its standard input and waits for more."""
+    assert process.stdin is not None
+    deadline = time.monotonic() + 30
+    asleep = 0
+    while asleep < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        waiting = struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)))[0]
+        state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        asleep = asleep + 1 if not waiting and state == "S" else 0
+
+
 def test_an_interrupt_while_waiting_for_input_ends_it(store: Store) -> None:
     data = tar_of(layout_of({"lab/app:v1": image_parts()}))
     process = subprocess.Popen(
@@ -127,12 +143,7 @@ def test_an_interrupt_while_waiting_for_input_ends_it(store: Store) -> None:
         assert process.stderr is not None
         process.stdin.write(data[:5000])
         process.stdin.flush()
-        # The first blob is held once it has been read.
-        pins = Path(store.paths.pins)
-        deadline = time.monotonic() + 30
-        while not (pins.is_dir() and os.listdir(pins)):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _await_reader(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert process.stderr.read() == b"rossfs: interrupted\n"
