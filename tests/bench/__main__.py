@@ -1,6 +1,7 @@
-"""Run the measurements: `scripts/bench [NAME...]`; without a name all, in about ten minutes.
+"""Run the measurements: `scripts/bench [NAME...]`; without a name all, in about twenty minutes.
 
-Needs root (to drop caches) and /dev/fuse.  Exit status 1 if a figure misses its bound.
+Needs root (to drop caches) and /dev/fuse.  Exit status 1 if a figure misses its bound, 130 if
+interrupted; mounts and files are taken away in any case.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,13 +17,18 @@ from collections.abc import Callable
 from tests.bench import (
     bulk,
     collecting,
+    firstbyte,
+    footprint,
     handlers,
     importing,
     incoming,
     ingest,
+    largefile,
     listing,
+    reading,
     sequential,
     starting,
+    walking,
 )
 from tests.bench.report import Report
 
@@ -45,6 +52,11 @@ SCENARIOS: dict[str, Callable[[Report, str], None]] = {
     "incoming": incoming.run,
     "importing": importing.run,
     "ingest": ingest.run,
+    "firstbyte": firstbyte.run,
+    "walking": walking.run,
+    "reading": reading.run,
+    "largefile": largefile.run,
+    "footprint": footprint.run,
     "million": million,
 }
 
@@ -53,14 +65,19 @@ def main(arguments: list[str]) -> int:
     if unknown := set(arguments) - set(SCENARIOS):
         print(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
     report = Report()
     system = f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}"
-    print(f"{system}, Python {platform.python_version()}", flush=True)
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    print(f"{system}, Python {platform.python_version()}, load {load}", flush=True)
     for name, scenario in SCENARIOS.items():
         if not arguments or name in arguments:
             directory = tempfile.mkdtemp(prefix="rossfs-bench-", dir=os.environ.get("BENCH_DIR"))
             try:
                 scenario(report, directory)
+            except KeyboardInterrupt:
+                return 130
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
     return 1 if report.failed else 0

@@ -14,6 +14,9 @@ from collections.abc import Iterator, Sequence
 
 DEADLINE = 60.0
 
+LIMIT = 900.0
+"""Seconds that anything may be mounted."""
+
 ROSSFS = (sys.executable, "-m", "rossfs")
 
 
@@ -31,9 +34,18 @@ def is_mounted(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str], mountpoint: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run *command*, a FUSE server in the foreground, until the block ends."""
-    server = subprocess.Popen(command)
+def serving(
+    command: Sequence[str], mountpoint: str, read_ahead: int = 1024, limit: float = LIMIT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run *command*, a FUSE server in the foreground, until the block ends.
+
+    A server that is to set a read-ahead of *read_ahead* KiB is given a moment for it.  After
+    *limit* seconds it is killed, which ends whatever waits for it with an error.
+    """
+    server = subprocess.Popen(command, start_new_session=True)
+    alarm = threading.Timer(limit, server.kill)
+    alarm.daemon = True
+    alarm.start()
     try:
         deadline = time.monotonic() + DEADLINE
         while not is_mounted(mountpoint):
@@ -41,9 +53,11 @@ def serving(command: Sequence[str], mountpoint: str) -> Iterator[subprocess.Pope
                 raise RuntimeError(f"{' '.join(command)} did not mount")
             time.sleep(0.002)
         os.listdir(mountpoint)
-        _wait_for_read_ahead(mountpoint)
+        if read_ahead:
+            _wait_for_read_ahead(mountpoint, read_ahead)
         yield server
     finally:
+        alarm.cancel()
         subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, timeout=DEADLINE)
         try:
             server.wait(DEADLINE)
@@ -52,7 +66,7 @@ def serving(command: Sequence[str], mountpoint: str) -> Iterator[subprocess.Pope
             server.wait()
 
 
-def _wait_for_read_ahead(mountpoint: str, at_least: int = 1024) -> None:
+def _wait_for_read_ahead(mountpoint: str, at_least: int) -> None:
     """Both programs set the mount's read-ahead after they have mounted; give them a moment."""
     minor = os.minor(os.stat(mountpoint).st_dev)
     deadline = time.monotonic() + 5
@@ -102,3 +116,9 @@ def drop_caches() -> None:
     os.sync()
     with open("/proc/sys/vm/drop_caches", "w") as file:
         file.write("3")
+
+
+def drop_names() -> None:
+    """Let the kernel forget dentries and inodes, and what of files has no other holder."""
+    with open("/proc/sys/vm/drop_caches", "w") as file:
+        file.write("2")

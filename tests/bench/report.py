@@ -28,6 +28,10 @@ class Report:
         """Print *value*, which has no bound."""
         self._line("-", name, value, "", unit, note)
 
+    def absent(self, name: str, why: str) -> None:
+        """Print that *name* could not be measured."""
+        print(f"{'-':5} {name:58} {'':>10}  {'':10} {why}", flush=True)
+
     def _line(
         self, verdict: str, name: str, value: float, bound: str, unit: str, note: str
     ) -> None:
@@ -45,11 +49,32 @@ class Times:
         """Run *run* once and keep how long it took."""
         start = time.perf_counter()
         run()
-        self._seconds.append(time.perf_counter() - start)
+        self.add(time.perf_counter() - start)
+
+    def add(self, seconds: float) -> None:
+        """Keep a time that was measured elsewhere."""
+        self._seconds.append(seconds)
 
     @property
     def best(self) -> float:
         return min(self._seconds)
 
+    @property
+    def median(self) -> float:
+        return statistics.median(self._seconds)
+
     def __str__(self) -> str:
-        return f"{self.best:.3g} s (median {statistics.median(self._seconds):.3g})"
+        return f"{self.best:.3g} s (median {self.median:.3g})"
+
+
+class Passes:
+    """The times of the first and of the second pass over something."""
+
+    def __init__(self) -> None:
+        self.first = Times()
+        self.second = Times()
+
+    def measure(self, run: Callable[[], object]) -> None:
+        """Run *run* twice."""
+        self.first.measure(run)
+        self.second.measure(run)
