@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Self
 
 from rossfs.image.cache import Cache
 from rossfs.image.layers import Layers
 from rossfs.oci.digest import Digest
+from rossfs.store.paths import Area
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.images import ImageDirectory, Images
@@ -177,3 +179,27 @@ def put_stack(
 ) -> Digest:
     """Store an image of *layers*, or of the three above; the digest of its manifest."""
     return image_of(*(layers or (bottom(), middle(), top())), packing=packing).put(store, tag)
+
+
+def lose(store: Store, *blobs: Digest) -> None:
+    """Remove blobs behind the back of the store, their .meta too."""
+    for blob in blobs:
+        _path(store, blob).unlink()
+        Path(store.paths.meta(Area.BLOBS, blob)).unlink(missing_ok=True)
+
+
+def harm(store: Store, blob: Digest, at: int | None = None) -> None:
+    """Change one byte of a blob behind the back of the store."""
+    path = _path(store, blob)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 if at is None else at] ^= 1
+    path.write_bytes(data)
+
+
+def mend(store: Store, blob: Digest, data: bytes) -> None:
+    """Write the bytes of a blob that was changed."""
+    _path(store, blob).write_bytes(data)
+
+
+def _path(store: Store, blob: Digest) -> Path:
+    return Path(store.paths.content(Area.BLOBS, blob))
