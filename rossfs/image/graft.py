@@ -99,7 +99,8 @@ class GraftedTree(LayerTree):
         else:
             mode, inode, flags = stat.S_IFDIR | 0o755, index, IMPLIED
         for added in self._added.get(index, ()):
-            flags |= super().facts(added)[2] & HAS_WHITEOUTS
+            if added < self.toc.count:
+                flags |= super().facts(added)[2] & HAS_WHITEOUTS
         return mode, inode, flags
 
     def record(self, index: int) -> Record:
@@ -154,15 +155,29 @@ class GraftedTree(LayerTree):
         pending = [(index, target)]
         while pending:
             index, target = pending.pop()
-            # Two directories of one name become one; else what the target has of itself stays.
+            # Two directories of one name become one, with the attributes of one that has an entry;
+            # else what the target has of itself stays.
             for child in self.children(index):
-                there = self.find(target, self.name(child))
-                if there >= 0 and self._is_directory(there) and self._is_directory(child):
-                    pending.append((child, there))
+                name = self.name(child)
+                there = self.find(target, name)
+                if there < 0 or not self._is_directory(there) or not self._is_directory(child):
+                    continue
+                if self._is_implied(there) and not self._is_implied(child):
+                    self._replace(target, name, there, child)
+                    child, there = there, child
+                pending.append((child, there))
             moved = [index, *self._added.pop(index, ())]
             self._added.setdefault(target, []).extend(moved)
             for each in moved:
                 self._absorbed[each] = target
+
+    def _replace(self, directory: int, name: bytes, old: int, new: int) -> None:
+        for place in (directory, *self._added.get(directory, ())):
+            if self._find_own(place, name) == old:
+                self._override(place, name, new)
+
+    def _is_implied(self, index: int) -> bool:
+        return bool(self.facts(index)[2] & IMPLIED)
 
     def _is_directory(self, index: int) -> bool:
         return stat.S_ISDIR(self.facts(index)[0])

@@ -96,6 +96,15 @@ def test_links_below_links() -> None:
     assert picture(rootfs)[b"t/c"]["mode"] == oct(0o700)
 
 
+def test_directories_that_come_together_have_the_attributes_of_an_entry() -> None:
+    rootfs = rootfs_of(
+        Layer().directory("t").symlink("a", "t").symlink("b", "t").symlink("c", "t"),
+        Layer().file("a/s/1").directory("b/s", 0o700).file("b/s/2").file("c/s/3").file("t/s/4"),
+    )
+    assert paths(rootfs) == {"t", "t/s", "t/s/1", "t/s/2", "t/s/3", "t/s/4", "a", "b", "c"}
+    assert picture(rootfs)[b"t/s"]["mode"] == oct(0o700)
+
+
 def test_a_link_that_its_own_layer_changes() -> None:
     rootfs = rootfs_of(
         Layer().file("one/x").file("two/x").symlink("l", "one"),
