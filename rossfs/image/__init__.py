@@ -37,6 +37,6 @@ An export takes all that an image needs (`complete`) to a sink (`sink`): a layou
 (`layoutsink`, `tarsink`, `outfile`).
 
 Nothing that a source or a layer says is believed: every document and blob is hashed before a tag
-names it or a byte is served, paths that lead out are refused, and what is kept in memory has limits.
+names it or a byte is served, paths that lead out are refused, what is kept in memory has limits.
 Derived files have checksums; one that was altered is made again.
 """
