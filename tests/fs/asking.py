@@ -13,6 +13,7 @@ from rossfs.fs.notify import Watcher
 from rossfs.fs.operations import Operations
 from rossfs.fs.statfs import Statfs
 from rossfs.tree.node import Directory, Symlink
+from rossfs.tree.trees import Trees
 from tests.fs.kernel import context, reply
 from tests.fs.memory import Constant, Memory, MemoryFile
 
@@ -36,11 +37,13 @@ def small_tree() -> Memory:
 
 
 @contextmanager
-def over(root: Directory, read_only: bool = False) -> Iterator[Operations]:
+def over(
+    root: Directory, read_only: bool = False, trees: Trees | None = None
+) -> Iterator[Operations]:
     """The handlers over *root*, which tell no kernel of changes."""
     with closing(Watcher(root, lambda _parent, _name: None)) as watcher:
         statfs = Statfs("/tmp")
-        yield Operations(root, Attributes(UID, GID, UMASK), statfs, watcher, read_only)
+        yield Operations(root, Attributes(UID, GID, UMASK), statfs, watcher, read_only, trees)
 
 
 async def refused(request: Awaitable[object]) -> int:

@@ -25,8 +25,9 @@ _FREE.argtypes = (ctypes.c_void_p,)
 _ENTRY_OUT = struct.Struct("=QQQQII")
 """Begin of struct fuse_entry_out: nodeid, generation, entry and attribute seconds, nanoseconds."""
 
-_ATTR = struct.Struct("=QQQQQQIIIIIIIIII")
-"""struct fuse_attr: ino, size, blocks, times, their nanoseconds, mode, nlink, ..."""
+_ATTR = struct.Struct("=QQQqqqIIIIIIIIII")
+"""struct fuse_attr: ino, size, blocks, times, their nanoseconds, mode, nlink, uid,
+gid, rdev, blksize."""
 
 _DIRENT = struct.Struct("=QQII")
 """struct fuse_dirent: ino, off, namelen, type; the name follows."""
@@ -64,6 +65,13 @@ class Listed(NamedTuple):
     size: int
     mode: int
     ttl: float
+    nlink: int
+    uid: int
+    gid: int
+    rdev: int
+    blocks: int
+    times_ns: tuple[int, int, int]
+    """Of the last access, change of content, and change of status."""
 
 
 class Reply:
@@ -98,7 +106,12 @@ class Reply:
             name = data[position : position + length]
             position += (length + 7) // 8 * 8
             ttl = seconds + nanoseconds / 1e9
-            yield Listed(name, node_id, ino, offset, kind, attr[1], attr[9], ttl)
+            _, size, blocks, a, m, c, a_ns, m_ns, c_ns, mode, nlink, uid, gid, rdev, _, _ = attr
+            times = a * 10**9 + a_ns, m * 10**9 + m_ns, c * 10**9 + c_ns
+            yield Listed(
+                name, node_id, ino, offset, kind, size, mode, ttl, nlink, uid, gid, rdev, blocks,
+                times,
+            )  # fmt: skip
 
 
 @contextmanager
