@@ -36,6 +36,7 @@ from rossfs.tree.view import View
 from tests.bench.mounted import ROSSFS
 from tests.bench.report import Report
 from tests.fs.kernel import Reply, at_once, context
+from tests.layers import Layer, LayeredImage, image_of
 
 ROUNDS = 10
 CALLS = 2000
@@ -44,6 +45,12 @@ BLOBS = 500
 """Blobs in the store: a listing of them is longer than one reply."""
 
 BLOB_SIZE = 1 << 16
+
+NAMES = 3000
+"""Names in the directories of a root filesystem."""
+
+FILE_SIZE = 1 << 18
+"""Bytes, or a few more, of a file in a layer that is packed with gzip."""
 
 
 async def _nothing() -> None:
@@ -79,6 +86,7 @@ def run(report: Report, directory: str) -> None:
             store.put_blob("application/octet-stream", os.urandom(BLOB_SIZE))[0].hex.encode()
             for _ in range(BLOBS)
         ]
+        image = _image().put(store).hex.encode()
         view = View(
             platform=Platform.host(),
             log=LogBuffer(),
@@ -87,11 +95,25 @@ def run(report: Report, directory: str) -> None:
             layers=Layers(store, Cache(None)),
         )
         trees = Trees()
-        trio.run(_measure, report, build_root(store, view, trees), trees, path, names)
+        root = build_root(store, view, trees)
+        trio.run(_measure, report, root, trees, path, names, image)
+
+
+def _image() -> LayeredImage:
+    """An image with directories of NAMES names, one of them in two layers, and a file."""
+    lower, upper = Layer(), Layer().file("usr/changed")
+    for number in range(NAMES):
+        lower.file(f"plain/{number:05}", b"x", mtime=1_500_000_000 + number)
+        if number % 10:
+            lower.file(f"merged/{number:05}", b"x", mtime=1_500_000_000 + number)
+        else:
+            upper.file(f"merged/{number:05}", b"x", mtime=1_500_000_000 + number)
+    lower.file("usr/file", b"".join(b"%d " % number for number in range(FILE_SIZE // 6)))
+    return image_of(lower, upper)
 
 
 async def _measure(
-    report: Report, root: Directory, trees: Trees, path: str, names: list[bytes]
+    report: Report, root: Directory, trees: Trees, path: str, names: list[bytes], image: bytes
 ) -> None:
     with closing(Watcher(root, lambda _parent, _name: None)) as watcher:
         operations = Operations(root, Attributes(0, 0), Statfs(path), watcher, trees=trees)
@@ -119,7 +141,40 @@ async def _measure(
         await operations.read(fh, 0, 4096)  # an unproven blob would be hashed now
         bound("read of 4 KiB", microseconds(lambda: operations.read(fh, 8192, 4096)), 5)
         await operations.release(fh)
+        images = at_once(operations.lookup(pyfuse3.ROOT_INODE, b"images", ctx)).st_ino
+        number = at_once(operations.lookup(images, b"sha256", ctx)).st_ino
+        for name in (image, b"rootfs"):
+            number = (await operations.lookup(number, name, ctx)).st_ino
+        await _measure_rootfs(report, operations, number)
         await operations.close()
+
+
+async def _measure_rootfs(report: Report, operations: Operations, rootfs: int) -> None:
+    ctx = context()
+
+    def figure(what: str, value: float) -> None:
+        report.figure(f"handler: {what} of a rootfs", value, "µs")
+
+    usr, plain, merged = (
+        at_once(operations.lookup(rootfs, name, ctx)).st_ino
+        for name in (b"usr", b"plain", b"merged")
+    )
+    file = at_once(operations.lookup(usr, b"file", ctx)).st_ino
+    figure("lookup of a file", microseconds(lambda: operations.lookup(usr, b"file", ctx)))
+    figure("lookup of a directory", microseconds(lambda: operations.lookup(rootfs, b"usr", ctx)))
+    figure("lookup of no name", microseconds(lambda: operations.lookup(usr, b"absent", ctx)))
+    figure("getattr of a file", microseconds(lambda: operations.getattr(file, ctx)))
+    figure("getattr of a directory", microseconds(lambda: operations.getattr(usr, ctx)))
+    first, warm = await _per_entry(operations, plain)
+    report.figure("handler: readdir row, first", first, "µs")
+    report.bound("handler: readdir row, warm", warm, "<=", 2, "µs")
+    first, warm = await _per_entry(operations, merged)
+    report.figure("handler: readdir row of merged layers, first", first, "µs")
+    report.figure("handler: readdir row of merged layers, warm", warm, "µs")
+    fh = (await operations.open(file, os.O_RDONLY, ctx)).fh
+    await operations.read(fh, 0, FILE_SIZE)  # decodes it
+    figure("read of 4 KiB", microseconds(lambda: operations.read(fh, 8192, 4096)))
+    await operations.release(fh)
 
 
 def _failing(make: Callable[[], Coroutine[Any, Any, object]]) -> float:
