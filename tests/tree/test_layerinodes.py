@@ -13,7 +13,8 @@ from rossfs.tree.layerinodes import LayerFile, LayerInodes, LayerSymlink
 from rossfs.tree.node import FOREVER, Directory, File, Node
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
 from tests.layers import PACKINGS, Layer
-from tests.suites.directory_suite import CALLER, made_again, refusal
+from tests.suites.directory_suite import CALLER, refusal
+from tests.suites.tree_suite import made_again
 from tests.tree.browsing import Browser, harm, put_stack, walk
 from tests.tree.pictures import text
 

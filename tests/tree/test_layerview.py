@@ -13,12 +13,10 @@ from rossfs.tree.trees import Trees
 from tests.layers import Layer, image_of
 from tests.suites.directory_suite import (
     CALLER,
-    TreeDirectorySuite,
-    made_again,
     refusal,
-    row_of,
     rows_of,
 )
+from tests.suites.tree_suite import TreeDirectorySuite, made_again, row_of
 from tests.tree.browsing import Browser, bottom, directories, middle, put_stack, top, walk
 from tests.tree.pictures import text
 
