@@ -35,14 +35,21 @@ def is_mounted(path: str) -> bool:
 
 @contextlib.contextmanager
 def serving(
-    command: Sequence[str], mountpoint: str, read_ahead: int = 1024, limit: float = LIMIT
+    command: Sequence[str],
+    mountpoint: str,
+    read_ahead: int = 1024,
+    limit: float = LIMIT,
+    output: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command*, a FUSE server in the foreground, until the block ends.
 
     A server that is to set a read-ahead of *read_ahead* KiB is given a moment for it.  After
-    *limit* seconds it is killed, which ends whatever waits for it with an error.
+    *limit* seconds it is killed, which ends whatever waits for it with an error.  What it prints
+    goes to *output* (subprocess.DEVNULL), by default where ours goes.
     """
-    server = subprocess.Popen(command, start_new_session=True)
+    server = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+    )
     alarm = threading.Timer(limit, server.kill)
     alarm.daemon = True
     alarm.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -77,14 +78,25 @@ def _serving(command: Sequence[str]) -> Iterator[str]:
     """Run *command* with a fresh mount point after it."""
     with (
         tempfile.TemporaryDirectory(prefix="rossfs-bench-") as point,
-        serving([*command, point], point, read_ahead=0),
+        serving([*command, point], point, read_ahead=0, output=subprocess.DEVNULL),
     ):
         yield point
 
 
 def there(report: Report, sides: Mapping[str, Mount | None]) -> dict[str, Mount]:
-    """Those of *sides* that are installed, with a line for each other one."""
+    """Those of *sides* that are installed and mount, with a line for each other one."""
+    good = {}
     for name, mount in sides.items():
         if mount is None:
             report.absent(name, "not installed: scripts/install --bench")
-    return {name: mount for name, mount in sides.items() if mount is not None}
+            continue
+        try:
+            with mount() as root:
+                os.listdir(root)
+        except RuntimeError as error:
+            if name == "rossfs":
+                raise
+            report.absent(name, str(error))
+        else:
+            good[name] = mount
+    return good
