@@ -237,8 +237,9 @@ class ImageDirectory(Directory):
             except Unproven:
                 raise Unsettled from None
         entries = [Entry(name, node) for name, node in self._children.items()]
-        if self._rootfs is not None:
-            entries.append(Entry(ROOTFS, None, stat.S_IFDIR))
+        shown, trees = self._rootfs, self._images.trees
+        if shown is not None and trees.has_rootfs(shown):
+            entries.append(Entry(ROOTFS, None, stat.S_IFDIR, trees.rootfs_ino(shown)))
         return Entries(entries)
 
     def _look_for_manifest(self) -> None:

@@ -22,12 +22,13 @@ from rossfs.image.opened import OpenedImage, open_rootfs
 from rossfs.image.resolve import Image
 from rossfs.oci.config import History
 from rossfs.oci.digest import Digest
+from rossfs.store.content import Unproven
 from rossfs.store.store import Store
 from rossfs.tree.layerinodes import LayerInodes
 from rossfs.tree.layerview import LayerViewTree
-from rossfs.tree.numbers import Numbers
+from rossfs.tree.numbers import TREE_SHIFT, Numbers
 from rossfs.tree.recent import Recent
-from rossfs.tree.rootfs import RootfsTree
+from rossfs.tree.rootfs import RECORD_SHIFT, RootfsTree
 from rossfs.tree.trees import Trees
 
 T = TypeVar("T")
@@ -67,7 +68,26 @@ class ImageTrees:
         """Images and layers that could not be shown, and why."""
         yield from list(self._damaged.items())
 
+    def stored(self, *digests: Digest) -> bool:
+        """Whether all of these are in the store, as far as can be told without hashing."""
+        try:
+            return all(self._store.contents.glance(digest) is not None for digest in digests)
+        except Unproven:
+            return True
+
     # The root filesystem
+
+    def has_rootfs(self, shown: Shown) -> bool:
+        """Whether all that its root filesystem needs is stored."""
+        manifest = shown.image.manifest
+        digests = dict.fromkeys(layer.digest for layer in manifest.layers)
+        return self.stored(manifest.config.digest, *digests)
+
+    def rootfs_ino(self, shown: Shown) -> int:
+        """The number of an image's rootfs/, loaded or not: the key of a root is that of the highest
+        layer's."""
+        position = max(0, len(shown.image.manifest.layers) - 1)
+        return self._rootfs_number(shown) << TREE_SHIFT | position << RECORD_SHIFT
 
     def rootfs(self, shown: Shown) -> RootfsTree | None:
         """The tree of an image if it is loaded; never waits."""
@@ -97,6 +117,10 @@ class ImageTrees:
         return self._numbers.tree(b"rootfs" + shown.place.raw + shown.image.digest.raw)
 
     # One layer
+
+    def layer_ino(self, shown: Shown, position: int) -> int:
+        """The number of the directory of one layer in an image, loaded or not."""
+        return self._layer_number(shown, position) << TREE_SHIFT
 
     def layer(self, shown: Shown, position: int) -> LayerViewTree | None:
         """The tree of one layer in an image if it is loaded; never waits."""

@@ -73,10 +73,14 @@ class LayersDirectory(Directory):
         return tree.root
 
     def entries(self) -> Listing:
-        """Directories by name only: listing them must not open all layers."""
-        links = [Entry(name, node) for name, node in self._links.items()]
-        directories = [Entry(name, None, stat.S_IFDIR) for name in self._positions]
-        return Entries(sorted(links + directories, key=lambda entry: entry.name))
+        """Directories by name only: listing them must not open all layers.  One whose layer is not
+        stored is left out, or walks would end in an error."""
+        entries = [Entry(name, node) for name, node in self._links.items()]
+        for name, position in self._positions.items():
+            if self._trees.stored(self._shown.image.manifest.layers[position].digest):
+                ino = self._trees.layer_ino(self._shown, position)
+                entries.append(Entry(name, None, stat.S_IFDIR, ino))
+        return Entries(sorted(entries, key=lambda entry: entry.name))
 
     async def settle(self) -> None:
         """Open the layer that was looked for."""

@@ -14,6 +14,7 @@ from tests.builders import (
     CREATED,
     DOCKER_FOREIGN,
     OCI_CONFIG,
+    OCI_LAYER_GZIP,
     OCI_MANIFEST,
     OCTET_STREAM,
     RossStore,
@@ -221,11 +222,14 @@ async def test_a_config_that_is_not_stored_is_absent_until_it_is(
     parts = image_parts()
     directory = directory_of(images, ross.put_manifest(parts.manifest))
     assert await find(directory, b"config.json") is None
-    assert set(await names(directory)) == {b"manifest.json", b"layers", b"rootfs"}
+    assert set(await names(directory)) == {b"manifest.json", b"layers"}
     ross.put_blob(OCI_CONFIG, parts.config, meta=False)
     assert await text(await find(directory, b"config.json")) == parts.config
-    expected = {b"manifest.json", b"config.json", b"layers", b"rootfs"}
+    expected = {b"manifest.json", b"config.json", b"layers"}
     assert set(await names(directory)) == expected
+    for blob in parts.layers:
+        ross.put_blob(OCI_LAYER_GZIP, blob)
+    assert set(await names(directory)) == expected | {b"rootfs"}
 
 
 @pytest.mark.usefixtures("expects_warnings")

@@ -150,8 +150,10 @@ async def test_a_layer_that_is_not_stored_is_there_as_soon_as_it_is(
             await find(directory, upper)
         assert absent.value.errno == errno.ENOENT
         assert isinstance(await find(directory, lower), LayerDirectory)
+        assert upper not in {entry.name for entry in await listed(directory)}
     store.put_blob(OCI_LAYER_GZIP, built.blobs[1])
     assert isinstance(await find(directory, upper), LayerDirectory)
+    assert upper in {entry.name for entry in await listed(directory)}
 
 
 @pytest.mark.expects_warnings

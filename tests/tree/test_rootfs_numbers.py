@@ -7,9 +7,7 @@ from rossfs.tree.node import Directory, Rows
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
 from rossfs.tree.rootfs import KEPT, RECORD_SHIFT, RootfsDirectory, RootfsTree
 from tests.layers import Layer
-from tests.suites.directory_suite import (
-    rows_of,
-)
+from tests.suites.directory_suite import find, listed, rows_of
 from tests.suites.tree_suite import made_again
 from tests.tree.browsing import Browser, bottom, directories, put_stack, walk
 
@@ -128,3 +126,20 @@ async def test_every_directory_knows_the_one_above(store: Store, browser: Browse
         again = made_again(browser.trees, directory.ino)
         assert isinstance(again, Directory)
         assert [again.parent_ino(), again.parent_ino()] == [parent, parent], path
+
+
+async def test_listings_tell_the_numbers_of_what_is_not_open(
+    store: Store, browser: Browser
+) -> None:
+    digest = put_stack(store)
+    image = browser.image(digest)
+    await image.load()
+    layers = await find(image, b"layers")
+    assert isinstance(layers, Directory)
+    for directory in (image, layers):
+        told = {entry.name: entry.ino for entry in await listed(directory) if entry.node is None}
+        assert told
+        for name, ino in told.items():
+            node = await find(directory, name)
+            assert node is not None
+            assert node.ino == ino, name
