@@ -100,7 +100,7 @@ def picture(top: os.PathLike[str] | str) -> Picture:
                 flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
                 chain.append(os.open(name, flags, dir_fd=chain[-1]))
                 pending.append((below, _names(chain[-1])))
-            elif status.st_nlink > 1:
+            else:  # whatever the link count says
                 groups.setdefault((status.st_dev, status.st_ino), []).append(below)
         while len(chain) > 1:
             os.close(chain.pop())
