@@ -128,17 +128,15 @@ def test_a_bomb_is_read_where_it_is_asked_for(
     assert used < CACHE
 
 
-@pytest.mark.parametrize("window", [28, 31])
-def test_a_window_that_nobody_can_have_is_refused(
-    mount: Mount, bombed: RossStore, window: int
-) -> None:
-    image = packed_image([zstd_bomb(window)], [diff_id()], [OCI_LAYER_ZSTD])
-    image.put(bombed, "lab/bomb:v1")
+def test_a_window_that_nobody_can_have_is_refused(mount: Mount, bombed: RossStore) -> None:
     mounted = mount(bombed.root)
     mounted.expect_log("WARNING")
     before = highest_memory(mounted)
-    assert refused(os.listdir, mounted.path / "tags/lab/bomb/v1/rootfs") == "EIO"
-    require_bounded(mounted, before)
+    for window in (28, 31):
+        image = packed_image([zstd_bomb(window)], [diff_id()], [OCI_LAYER_ZSTD])
+        image.put(bombed, f"lab/bomb:w{window}")
+        assert refused(os.listdir, mounted.path / f"tags/lab/bomb/w{window}/rootfs") == "EIO"
+        require_bounded(mounted, before)
 
 
 def test_xattrs_that_are_much_and_compress_well(mount: Mount, bombed: RossStore) -> None:

@@ -161,8 +161,8 @@ def test_an_index_has_the_root_filesystem_of_the_platform(mount: Mount, tmp_path
         image.put(store)
     index = builders.index([(image.manifest, platform) for platform, image in images.items()])
     store.set_tag("lab/multi", "v1", store.put_index(index))
-    for platform, option in (("linux/amd64", ""), ("linux/arm64/v8", "")):
-        path = mount(store.root, f"platform={platform}{option}").path / "tags/lab/multi/v1"
+    for platform in images:
+        path = mount(store.root, f"platform={platform}").path / "tags/lab/multi/v1"
         assert look(path / "rootfs") == {"platform": platform.encode()}
         for each in images:
             name = each.replace("/", "-")

@@ -66,7 +66,8 @@ def test_tar_packs_the_same_twice(real: RealMount) -> None:
 def test_tarfile_packs_what_it_finds(real: RealMount, tmp_path: Path) -> None:
     """Its members are those of the tree by umoci, links and all."""
     members = []
-    for number, tree in enumerate((real.rootfs(), real.content.unpacked)):
+    for number, top in enumerate((real.rootfs(), real.content.unpacked)):
+        tree = top / "odd"
         path = tmp_path / f"{number}.tar"
         with tarfile.open(path, "w", errors="surrogateescape") as archive:
             archive.add(tree, ".")
@@ -87,7 +88,7 @@ def test_tarfile_packs_what_it_finds(real: RealMount, tmp_path: Path) -> None:
     assert ours.keys() == theirs.keys()
     # Which name of a file comes first, with its content, is up to the order of names.
     linked = {name for name in ours if ours[name][5:] != theirs[name][5:]}
-    assert all(name.startswith(("./odd/hl/", "./odd/sparse/")) or "link" in name for name in linked)
+    assert all(name.startswith(("./hl/", "./sparse/")) or "link" in name for name in linked)
     assert {name: each[:5] for name, each in ours.items()} == {
         name: each[:5] for name, each in theirs.items()
     }
