@@ -32,6 +32,9 @@ BYTES = 24 << 20
 
 NEEDED = ("busybox", "tar", "umoci", "skopeo", "setcap", "setfacl")
 
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""Some tools are not where every user looks for them."""
+
 _APPLETS = """
 sh ls cat cp mv rm ln mkdir rmdir find sha256sum stat sleep true false echo mount umount id head
 tail wc grep sort dd du touch chmod chown env date readlink test seq tar gzip
@@ -58,7 +61,7 @@ class RealImages(NamedTuple):
 
 def missing_tools() -> list[str]:
     """The tools that are needed to make them and are not installed."""
-    return [name for name in NEEDED if shutil.which(name) is None]
+    return [name for name in NEEDED if shutil.which(name, path=PATH) is None]
 
 
 def run(*command: str | Path, home: Path, timeout: float = 100) -> str:
@@ -66,7 +69,7 @@ def run(*command: str | Path, home: Path, timeout: float = 100) -> str:
     *home*."""
     done = subprocess.run(
         list(map(str, command)),
-        env={**os.environ, "HOME": str(home), "LC_ALL": "C.UTF-8"},
+        env={**os.environ, "PATH": PATH, "HOME": str(home), "LC_ALL": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -32,6 +32,7 @@ def run(*command: str | Path, status: int = 0) -> subprocess.CompletedProcess[st
     """Run a command, which must end with *status*."""
     done = subprocess.run(
         list(map(str, command)),
+        env={**os.environ, "PATH": realimages.PATH},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -148,8 +149,12 @@ def test_runc_runs_a_container_on_it_read_only(real: RealMount, tmp_path: Path) 
     try:
         done = run(*runc, "run", "--bundle", bundle, name)
     finally:
-        delete = (*runc, "delete", "--force", name)
-        subprocess.run(delete, capture_output=True, timeout=DEADLINE, check=False)
+        subprocess.run(
+            ("env", f"PATH={realimages.PATH}", *runc, "delete", "--force", name),
+            capture_output=True,
+            timeout=DEADLINE,
+            check=False,
+        )
     assert done.stdout == "root:x:0:\ncannot be written\n"
 
 
