@@ -65,12 +65,26 @@ def serving(
         yield server
     finally:
         alarm.cancel()
-        subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, timeout=DEADLINE)
-        try:
-            server.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        _end(server, mountpoint)
+
+
+def _end(server: subprocess.Popen[bytes], mountpoint: str) -> None:
+    """Unmount and wait; one that has not come to mount yet is told to end, and may still mount."""
+    if is_mounted(mountpoint):
+        _unmount(mountpoint)
+    else:
+        server.terminate()
+    try:
+        server.wait(DEADLINE)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    if is_mounted(mountpoint):
+        _unmount(mountpoint)
+
+
+def _unmount(mountpoint: str) -> None:
+    subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, timeout=DEADLINE)
 
 
 def _wait_for_read_ahead(mountpoint: str, at_least: int) -> None:
