@@ -73,6 +73,10 @@ class CopiedData:
         framed = self._framed
         return None if framed is None else framed.read_ready(offset, length)
 
+    def prepare(self) -> None:
+        """Make the copy now, if the cache has none; errors as `read`."""
+        self._opened()
+
     def close(self) -> None:
         """Let go of the copy and of what is decoded; the next read opens it again."""
         with self._lock:

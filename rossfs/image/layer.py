@@ -72,6 +72,16 @@ class Layer:
             ready.append(part)
         return b"".join(ready)
 
+    @property
+    def prepared(self) -> bool:
+        """Whether `prepare` was done: only then a read takes no longer than its length needs."""
+        return self._data.prepared
+
+    def prepare(self) -> None:
+        """Do what the first read needs and may take as long as the layer is large: hashing the
+        blob, making what is missing in the cache.  Errors as `read`."""
+        self._data.prepare()
+
     def hash(self, algorithm: str) -> Digest:
         """The digest of the uncompressed layer; reads all of it."""
         hasher = hasher_for(algorithm)

@@ -44,7 +44,9 @@ class RandomAccess(Protocol):
 class LayerData:
     """The tar of one layer.  Thread safe."""
 
-    __slots__ = ("_blob", "_cache", "_data", "_length", "_lock", "_make", "_spans", "_tables")
+    __slots__ = (
+        "_blob", "_cache", "_data", "_length", "_lock", "_make", "_spans", "_tables", "prepared",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -63,7 +65,17 @@ class LayerData:
         self._spans = spans
         self._make = make
         self._data: RandomAccess | None = None
+        self.prepared = False
+        """Whether a read waits for the disk and for decoding only, not for what `prepare` does."""
         self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Do what the first read needs and may take long: hashing the blob, making tables and a
+        copy.  Errors as `read`."""
+        data = self._opened()
+        if isinstance(data, CopiedData):
+            data.prepare()
+        self.prepared = True
 
     def read(self, offset: int, length: int) -> bytes:
         """Return a range; fewer bytes than *length* only at the end.
@@ -91,6 +103,7 @@ class LayerData:
         """Let go of the blob and what is decoded; the next read opens it again."""
         with self._lock:
             data, self._data = self._data, None
+            self.prepared = False
         if data is not None:
             data.close()
         self._blob.close()
@@ -153,3 +166,4 @@ class LayerData:
             if self._data is data:
                 self._discard(error)
                 self._data = None
+                self.prepared = False

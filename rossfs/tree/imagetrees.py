@@ -8,11 +8,8 @@ config says, is an error each time and is listed in .ross/damaged.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
-
-import trio
 
 from rossfs.errors import Damaged, DiffIdMismatch, InvalidLayer, RossfsError
 from rossfs.image.configuration import read_config
@@ -30,6 +27,7 @@ from rossfs.tree.numbers import TREE_SHIFT, Numbers
 from rossfs.tree.recent import Recent
 from rossfs.tree.rootfs import RECORD_SHIFT, RootfsTree
 from rossfs.tree.trees import Trees
+from rossfs.tree.workers import Workers
 
 T = TypeVar("T")
 
@@ -60,8 +58,7 @@ class ImageTrees:
         self._numbers = numbers
         self._trees = trees
         self._recent = Recent()
-        # Decoding keeps a processor busy: more threads would only make each reader wait longer.
-        self._workers = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        self._workers = Workers()
         self._damaged: dict[str, str] = {}
 
     def damaged(self) -> Iterator[tuple[str, str]]:
@@ -171,9 +168,7 @@ class ImageTrees:
 
     async def _run(self, what: str, work: Callable[[], T]) -> T:
         try:
-            return await trio.to_thread.run_sync(
-                work, limiter=self._workers, abandon_on_cancel=True
-            )
+            return await self._workers.open(work)
         except (Damaged, InvalidLayer) as error:
             self._tell(what, error)
             raise

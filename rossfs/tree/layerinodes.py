@@ -14,8 +14,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import ClassVar
 
-import trio
-
 from rossfs.image.layer import Layer
 from rossfs.image.record import LOWER_LINK, Record
 from rossfs.oci.digest import Digest, hasher_for
@@ -33,6 +31,7 @@ from rossfs.tree.node import (
     read_only,
 )
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
+from rossfs.tree.workers import Workers
 
 PIECE = 1 << 20
 """Bytes that are hashed at once."""
@@ -48,9 +47,7 @@ class LayerInodes(Tree):
 
     __slots__ = ("_digests", "_workers", "base", "history", "layer", "toc")
 
-    def __init__(
-        self, number: int, layer: Layer, history: bytes, workers: trio.CapacityLimiter
-    ) -> None:
+    def __init__(self, number: int, layer: Layer, history: bytes, workers: Workers) -> None:
         super().__init__(number)
         self.base = number << TREE_SHIFT
         self.layer = layer
@@ -89,15 +86,15 @@ class LayerInodes(Tree):
         data = self.layer.read_ready(index, offset, size)
         if data is not None:
             return data
-        return await trio.to_thread.run_sync(
-            self.layer.read, index, offset, size, limiter=self._workers
-        )
+        if not self.layer.prepared:
+            await self._workers.open(self.layer.prepare)
+        return await self._workers.read(lambda: self.layer.read(index, offset, size))
 
     async def digest(self, index: int, size: int) -> bytes:
         """The SHA-256 of the content of the regular file *index*, as text."""
         known = self._digests.get(index)
         if known is None:
-            hashed = await trio.to_thread.run_sync(self._hash, index, size, limiter=self._workers)
+            hashed = await self._workers.open(lambda: self._hash(index, size))
             known = self._digests[index] = str(hashed).encode()
             if len(self._digests) > _DIGESTS:
                 self._digests.popitem(last=False)
