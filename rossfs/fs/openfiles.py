@@ -123,6 +123,9 @@ class OpenFiles(pyfuse3.Operations):
 
     async def flush(self, fh: int) -> None:
         self._requests["flush"] += 1
+        if self._read_only:
+            # Nothing is ever written, so there is nothing to flush; the kernel asks no more.
+            raise FUSEError(errno.ENOSYS)
         try:
             await self._files.get(fh).flush()
         except Exception as error:

@@ -20,6 +20,7 @@ from rossfs.image.resolve import Image
 from rossfs.image.rootfs import Rootfs
 from rossfs.image.workers import Workers
 from rossfs.oci.config import Config, History
+from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
 
@@ -53,9 +54,8 @@ def open_rootfs(store: Store, layers: Layers, image: Image) -> OpenedImage:
     if not image.manifest.is_image:
         raise UsageError(f"{image.digest} is no image: it has no root filesystem")
     config = read_config(store, image)
-    digests = [layer.digest for layer in image.manifest.layers]
-    _check_counts(image.digest, len(digests), len(config.diff_ids))
-    opened = _open(layers, digests)
+    _check_counts(image.digest, len(image.manifest.layers), len(config.diff_ids))
+    opened = _open(layers, image.manifest.layers)
     for layer, diff_id in zip(opened, config.diff_ids, strict=True):
         if layer.toc.count > MAX_RECORDS:
             raise InvalidLayer(f"layer {layer.digest} has more than {MAX_RECORDS} entries")
@@ -72,8 +72,8 @@ def _check_counts(digest: Digest, layers: int, diff_ids: int) -> None:
         raise InvalidLayer(f"image {digest} has {layers} layers; at most {MAX_LAYERS} can be shown")
 
 
-def _open(layers: Layers, digests: Sequence[Digest]) -> list[Layer]:
-    """Each layer of *digests*, in their order."""
+def _open(layers: Layers, descriptors: Sequence[Descriptor]) -> list[Layer]:
+    """Each layer of *descriptors*, in their order."""
     opened: dict[Digest, Layer] = {}
     lock = threading.Lock()
 
@@ -85,5 +85,7 @@ def _open(layers: Layers, digests: Sequence[Digest]) -> list[Layer]:
 
         return run
 
-    Workers().run(job(digest) for digest in dict.fromkeys(digests))
-    return [opened[digest] for digest in digests]
+    # The largest first, so that no long one is left to the end.
+    largest = sorted(descriptors, key=lambda descriptor: -descriptor.size)
+    Workers().run(job(digest) for digest in dict.fromkeys(layer.digest for layer in largest))
+    return [opened[descriptor.digest] for descriptor in descriptors]

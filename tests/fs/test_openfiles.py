@@ -87,6 +87,13 @@ async def test_a_closed_file_is_not_open(operations: Operations) -> None:
     assert await refused(operations.release(info.fh)) == errno.EBADF
 
 
+async def test_a_read_only_mount_tells_the_kernel_to_flush_no_more(root: Memory) -> None:
+    with over(root, read_only=True) as operations:
+        info = await operations.open(await ino(operations, b"file"), os.O_RDONLY, CTX)
+        assert await refused(operations.flush(info.fh)) == errno.ENOSYS
+        await operations.release(info.fh)
+
+
 async def test_only_files_are_opened(operations: Operations) -> None:
     place, link = await ino(operations, b"place"), await ino(operations, b"link")
     assert await refused(operations.open(place, os.O_RDONLY, CTX)) == errno.EISDIR
