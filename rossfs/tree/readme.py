@@ -5,14 +5,17 @@ This is a Ross store of container images, mounted by rossfs.
 
 tags/REPOSITORY/TAG   a symbolic link to an image: readlink tells its digest
 images/sha256/HEX/    one image or index, by digest: manifest.json,
-                      config.json, layers/; of an index index.json, platforms/
+                      config.json, rootfs/ with all layers merged, layers/ with
+                      each alone; of an index index.json, platforms/ too
 blobs/sha256/HEX      everything that is stored, by the hash of its bytes
 manifests/, indexes/  only the manifests, only the indexes
 incoming/             write here: what is closed is stored, and becomes a link
-.ross/                the state of this mount: version, stats, log, damaged
+.ross/                the state of this mount: version, stats, log, damaged,
+                      progress (of what is looked into for the first time)
 
 ls tags/library/nginx/latest/                what the image of a tag consists of
 cat tags/library/nginx/latest/manifest.json  its manifest, byte for byte
+ls tags/library/nginx/latest/rootfs/etc      files as a container sees them
 cp FILE incoming/ && readlink incoming/FILE  store a file, see its digest
 ln -s images/sha256/HEX tags/me/app/TAG      tag an image (ln -sfn moves it)
 rm tags/me/app/TAG                           remove a tag; the image stays
