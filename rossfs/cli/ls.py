@@ -15,17 +15,20 @@ from rossfs.cli.names import complete
 from rossfs.cli.output import name_text, print_json_array, time_text
 from rossfs.cli.platform import platform_option
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.errors import UsageError
 from rossfs.image.differences import Side, side_of
 from rossfs.image.merged import Merged
 from rossfs.image.opened import OpenedImage
 from rossfs.image.walk import Item, walk
 from rossfs.oci.platform import Platform
+from rossfs.oci.quotation import quote
 from rossfs.store.store import Store
 
 EPILOG = """\b
 Examples:
   rossfs ls nginx
   rossfs ls -l nginx /etc/nginx
+  rossfs ls -l nginx:/etc/nginx
   rossfs ls -lhR --layers nginx /usr/lib | grep '^02-'
   rossfs ls -R --json nginx | jq -r '.[] | select(.size > 1e7) | .path'
 """
@@ -33,8 +36,8 @@ Examples:
 
 # -h is what ls(1) has it for; the help of this command has only its long name.
 @click.command(epilog=EPILOG, context_settings={"help_option_names": ["--help"]})
-@click.argument("name", shell_complete=complete)
-@click.argument("path", default="/")
+@click.argument("name", metavar="NAME[:PATH]", shell_complete=complete)
+@click.argument("path", required=False)
 @click.option("-l", "long", is_flag=True, help="Show mode, links, owner, size, time and target.")
 @click.option("-R", "--recursive", is_flag=True, help="Show everything below PATH.")
 @click.option("-d", "--directory", is_flag=True, help="Show a directory itself, not what is in it.")
@@ -49,7 +52,7 @@ Examples:
 def command(
     settings: Settings,
     name: str,
-    path: str,
+    path: str | None,
     long: bool,
     recursive: bool,
     directory: bool,
@@ -59,7 +62,8 @@ def command(
     platform: Platform | None,
     as_json_: bool,
 ) -> None:
-    """List the directory PATH of the image NAME, a tag or a digest, or the file PATH.
+    """List the directory PATH of the image NAME, a tag or a digest, or the file PATH.  NAME:/PATH
+    is the same, as `rossfs cat` has it.
 
     What is shown is the image as a container would see it: all layers merged.  Symbolic links are
     followed inside the image, the last one not with -l, as ls(1) has it.  Owners are numbers, times
@@ -69,9 +73,12 @@ def command(
     The first look into a layer makes a table of it, in cache/ of the store or, where that cannot be
     written, in ~/.cache/rossfs; from then on it takes no time.
     """
+    image_name, colon, inside = name.partition(":/")
+    if colon and path is not None:
+        raise UsageError(f"two paths: {quote(f'/{inside}')} and {quote(path)}")
     with Store.open(settings.store) as store, looking_inside(store) as opened:
-        image = opened(name, platform)
-        wanted = os.fsencode(path)
+        image = opened(image_name, platform)
+        wanted = os.fsencode(f"/{inside}" if path is None else path)
         follow = not (long or directory) or wanted.endswith(b"/")
         found = image.rootfs.resolve(wanted, follow_last=follow)
         if directory or not isinstance(found, Merged):

@@ -50,6 +50,13 @@ def test_the_merged_image_is_listed(rossfs: Rossfs, app: Store) -> None:
     assert names(rossfs("ls", "app", "etc/").out) == [".hidden", "motd", "passwd"]
 
 
+def test_a_path_may_stand_behind_the_name_as_for_cat(rossfs: Rossfs, app: Store) -> None:
+    assert names(rossfs("ls", "app:/etc").out) == [".hidden", "motd", "passwd"]
+    assert names(rossfs("ls", "app:latest:/").out) == ["bin", "etc", "null", "pipe", "usr"]
+    assert rossfs("ls", "app:/nothing", status=3).out == ""
+    assert rossfs("ls", "app:/etc", "/usr", status=2).out == ""
+
+
 def test_links_are_followed_as_ls_follows_them(rossfs: Rossfs, app: Store) -> None:
     assert names(rossfs("ls", "app", "/bin").out) == ["again", "tool"]
     assert rossfs("ls", "-l", "app", "/bin").out.endswith(" /bin -> usr/bin\n")
