@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -102,6 +103,44 @@ def test_commands_and_tags_are_completed(store: Store) -> None:
     assert complete(store, "rossfs export ng") == ["nginx:v1"]
     assert complete(store, "rossfs untag lab/nginx:v2 l") == ["lab/nginx:v2"]
     assert complete(store, "rossfs --store /nonexistent export n") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "replies"),
+    [
+        ("rossfs ls ng", "nginx:v1 nginx:v2"),
+        ("rossfs ls nginx : v", "v1 v2"),
+        ("rossfs ls nginx :", "v1 v2"),
+        ("rossfs diff nginx : v1 nginx : v2", "v2"),
+    ],
+)
+def test_bash_completes_behind_a_colon(
+    rossfs: Rossfs, store: Store, tmp_path: Path, words: str, replies: str
+) -> None:
+    builders.image(store, "1", tag="library/nginx:v1")
+    builders.image(store, "2", tag="library/nginx:v2")
+    program = tmp_path / "rossfs"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rossfs\n')
+    program.chmod(0o755)
+    asking = '''
+COMP_WORDS=($WORDS) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+_rossfs_completion "$PROGRAM"
+echo "${COMPREPLY[*]}"'''
+    done = subprocess.run(
+        ["bash", "-c", rossfs("completion", "bash").out + asking],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PROGRAM": str(program),
+            "WORDS": words,
+            "ROSSFS_STORE": store.paths.root,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == replies.split()
 
 
 def test_the_script_of_bash_is_a_program_of_bash(rossfs: Rossfs) -> None:
