@@ -168,10 +168,12 @@ class ImageTrees:
 
     async def _run(self, what: str, work: Callable[[], T]) -> T:
         try:
-            return await self._workers.open(work)
+            done = await self._workers.open(work)
         except (Damaged, InvalidLayer) as error:
             self._tell(what, error)
             raise
+        self._damaged.pop(what, None)  # right content came in its place
+        return done
 
     def _tell(self, what: str, error: RossfsError) -> None:
         # Once each, or one program that tries again and again would be all that the log shows.

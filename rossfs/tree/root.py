@@ -111,7 +111,10 @@ class _Digests:
 
 
 def _damaged(store: Store, inside: ImageTrees) -> Iterator[DamagedContent]:
+    told = set()
     for digest, reason in store.verifier.damaged():
+        told.add(reason)
         yield DamagedContent(str(digest), reason)
     for name, reason in inside.damaged():
-        yield DamagedContent(name, reason)
+        if reason not in told:
+            yield DamagedContent(name, reason)
