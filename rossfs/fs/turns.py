@@ -11,7 +11,8 @@ way.  `attach` replaces two things there, and leaves the rest to trio:
    `SPIN` seconds the descriptor is asked again and again: to be woken costs more than the request
    itself where processors sleep (virtual machines above all).  sched_yield(2) gives the processor
    to whoever wants it meanwhile; when somebody took it, nothing is gained, and who does not sleep
-   is served last by the scheduler: then there is no asking again for `CROWDED` seconds.
+   is served last by the scheduler: then, for `CROWDED` seconds, it sleeps in select(2) instead, for
+   `NAP` at most, for nothing else happens in this thread meanwhile.
 
 Every `FAIR` requests the scheduler has its turn whatever is waiting, so that other tasks go on
 under any load.  Together: four times as many requests in a second as with trio alone.
@@ -39,6 +40,11 @@ TAKEN = 20e-6
 """Seconds between two questions from which on somebody else must have had the processor."""
 
 CROWDED = 50e-3
+
+NAP = 200e-6
+"""Seconds; about what two hand-overs to a worker thread cost."""
+
+_SELECTABLE = 1024  # FD_SETSIZE of select(2)
 
 FAIR = 32
 """Requests served in a row without a turn of the scheduler: about a millisecond."""
@@ -122,7 +128,13 @@ class _Lowlevel:
             return _DONE
         clock = time.monotonic
         now = clock()
-        if now - self._last < BUSY and now > self._crowded:
+        if now - self._last >= BUSY:
+            return self._sleep(fd)
+        if now < self._crowded:
+            if fd < _SELECTABLE and select.select((fd,), (), (), NAP)[0]:
+                self._last = clock()
+                return _DONE
+        else:
             end = now + SPIN
             while now < end:
                 os.sched_yield()

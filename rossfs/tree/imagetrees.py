@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
-from rossfs.errors import Damaged, DiffIdMismatch, InvalidLayer, RossfsError
+from rossfs.errors import Damaged, DiffIdMismatch, InvalidLayer, NotFound, RossfsError
 from rossfs.image.configuration import read_config
 from rossfs.image.layer import Layer
 from rossfs.image.layers import Layers
@@ -50,7 +50,16 @@ class Shown(NamedTuple):
 class ImageTrees:
     """Opens the trees of one mount."""
 
-    __slots__ = ("_damaged", "_layers", "_numbers", "_recent", "_store", "_trees", "_workers")
+    __slots__ = (
+        "_absent",
+        "_damaged",
+        "_layers",
+        "_numbers",
+        "_recent",
+        "_store",
+        "_trees",
+        "_workers",
+    )
 
     def __init__(self, store: Store, layers: Layers, numbers: Numbers, trees: Trees) -> None:
         self._store = store
@@ -60,6 +69,8 @@ class ImageTrees:
         self._recent = Recent()
         self._workers = Workers()
         self._damaged: dict[str, str] = {}
+        self._absent: set[str] = set()
+        """Images and layers of which something is not stored, as the log was told."""
 
     def damaged(self) -> Iterator[tuple[str, str]]:
         """Images and layers that could not be shown, and why."""
@@ -171,6 +182,11 @@ class ImageTrees:
             done = await self._workers.open(work)
         except (Damaged, InvalidLayer) as error:
             self._tell(what, error)
+            raise
+        except NotFound as error:
+            if what not in self._absent and len(self._absent) < _TOLD:
+                self._absent.add(what)
+                _log.info("%s cannot be shown: %s", what, error)
             raise
         self._damaged.pop(what, None)  # right content came in its place
         return done

@@ -206,10 +206,10 @@ def test_sixteen_thousand_layers(mount: Mount, tmp_path: Path) -> None:
     digest = store.put_manifest(_of_type(config=EMPTY, layers=layers))
     path = mount(store.root).path / "images/sha256" / digest.hex / "layers"
     names = sorted(os.listdir(path))
-    assert len(names) == 2 * 16_000
-    assert names[:2] == [f"00000-{0:012x}", f"00000-{0:012x}.tar.gz"]
+    assert len(names) == 16_000
+    assert names[0] == f"00000-{0:012x}.tar.gz"
     assert os.readlink(path / names[-1]).endswith(f"{15_999:064x}")
-    assert refused(os.stat, path / names[-2]) == "ENOENT"
+    assert refused(os.stat, path / names[-1].partition(".")[0]) == "ENOENT"
     assert refused(os.stat, path.parent / "rootfs") in ("ENOENT", "EIO")
 
 
