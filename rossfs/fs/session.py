@@ -14,6 +14,7 @@ unmounts it or mounts again; what close() accepted is committed when the store i
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -160,6 +161,8 @@ class Session:
     async def _loop(self, scope: trio.CancelScope, ended: trio.Event) -> None:
         """pyfuse3's loop; its end is the end of everything else."""
         turns.attach()
+        # What was imported stays: the collector of garbage need not look at it again and again.
+        gc.freeze()
         try:
             await pyfuse3.main()
         except OSError as error:  # the connection was cut
