@@ -6,7 +6,9 @@ the command that waits for it stays small.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 from typing import NamedTuple
 
 from rossfs.errors import MountFailed
@@ -55,6 +57,7 @@ def _serve(
         from rossfs.tree.state import LogBuffer
     except ImportError as error:
         raise MountFailed(f"cannot serve a mount: {error}") from error
+    _allow_descriptors()
     buffer = LogBuffer()
     try:
         log = Log(buffer, path=options.log, debug=options.debug, journal=supervisor.journal)
@@ -64,3 +67,11 @@ def _serve(
         session.run(session.Session(store, path, options, buffer, log), readiness)
     finally:
         log.close()
+
+
+def _allow_descriptors() -> None:
+    """Allow as many descriptors as may be had: each layer that is read takes two or three, and the
+    usual limit, 1,024, is for programs that use select(2)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
