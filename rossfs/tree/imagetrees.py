@@ -2,7 +2,7 @@
 
 Opening reads tables, or makes them, in a worker thread; several who ask meanwhile wait for the same
 layers (image/layers.py).  What cannot be served, because a layer is damaged or is not what the
-config says, is an error each time and is listed in .ross/damaged.
+config says, or the config cannot be read, is an error each time and is listed in .ross/damaged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
-from rossfs.errors import Damaged, DiffIdMismatch, InvalidLayer, NotFound, RossfsError
+from rossfs.errors import (
+    Damaged,
+    DiffIdMismatch,
+    InvalidDocument,
+    InvalidLayer,
+    NotFound,
+    RossfsError,
+)
 from rossfs.image.configuration import read_config
 from rossfs.image.layer import Layer
 from rossfs.image.layers import Layers
@@ -180,7 +187,7 @@ class ImageTrees:
     async def _run(self, what: str, work: Callable[[], T]) -> T:
         try:
             done = await self._workers.open(work)
-        except (Damaged, InvalidLayer) as error:
+        except (Damaged, InvalidDocument, InvalidLayer) as error:
             self._tell(what, error)
             raise
         except NotFound as error:

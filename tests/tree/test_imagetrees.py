@@ -156,6 +156,19 @@ BAD = {
 }
 
 
+@pytest.mark.expects_warnings
+async def test_an_image_whose_config_cannot_be_read_is_listed(
+    store: Store, browser: Browser
+) -> None:
+    config = b"{" + builders.config([str(digest_of(GOOD.closed()))])
+    blob = gzip.compress(GOOD.closed(), mtime=0)
+    types = (builders.OCI_LAYER_GZIP,)
+    manifest = builders.manifest(config, [blob])
+    digest = LayeredImage(manifest, config, (blob,), types, False).put(store)
+    assert await opening(browser, digest) == errno.EBADMSG
+    assert str(digest_of(config)) in damaged(browser)[str(digest)]
+
+
 @pytest.mark.parametrize("what", BAD)
 async def test_what_cannot_be_shown_is_an_error_each_time_and_is_listed(
     store: Store, browser: Browser, what: str, expects_warnings: list[logging.LogRecord]
