@@ -18,6 +18,8 @@ from rossfs.store.contents import Contents
 from rossfs.store.hashing import hash_file
 from rossfs.store.verify import identity_of, wait_for_tick
 
+Times = tuple[int, int]
+
 
 class BlobBytes:
     """One stored blob.  Opened by the first read.  Thread safe; closed when nobody refers to it."""
@@ -85,7 +87,7 @@ class BlobBytes:
 class _Open:
     """An open file of the store whose bytes were right when it was opened."""
 
-    __slots__ = ("_content", "_contents", "_fd", "_modified_ns", "size")
+    __slots__ = ("_content", "_contents", "_fd", "_times", "size")
 
     _fd: int
 
@@ -98,7 +100,8 @@ class _Open:
         self._fd = contents.open(content)
         self._contents = contents
         self._content: Content = content
-        self._modified_ns = os.fstat(self._fd).st_mtime_ns
+        self._times = times_of(self._fd)
+        """Of the bytes that are known to be right."""
         self.size = content.size
 
     def __del__(self) -> None:
@@ -114,24 +117,26 @@ class _Open:
                 if not more:
                     raise self._cut_off()
                 data += more
-            modified_ns = os.fstat(self._fd).st_mtime_ns
-            if modified_ns == self._modified_ns:
+            times = times_of(self._fd)
+            if times == self._times:
                 return data
-            self._check_again(modified_ns)
+            self._check_again(times)
 
     def read_ready(self, offset: int, length: int, nowait: int) -> bytes | None:
         length = max(0, min(length, self.size - offset))
         buffer = bytearray(length)
         if length and os.preadv(self._fd, (buffer,), offset, nowait) != length:
             return None
-        if os.fstat(self._fd).st_mtime_ns != self._modified_ns:
+        if times_of(self._fd) != self._times:
             return None
         return bytes(buffer)
 
-    def _check_again(self, modified_ns: int) -> None:
+    def _check_again(self, times: Times) -> None:
         """Somebody wrote to the file, or gave it another time, while it was open."""
         digest = self._content.digest
-        if not is_sealed(digest, modified_ns):
+        modified_ns = times[0]
+        # A seal that was there before says nothing: who writes can put the time back.
+        if modified_ns == self._times[0] or not is_sealed(digest, modified_ns):
             now = identity_of(os.fstat(self._fd))
             if self._contents.verifier.verdict(self._content.path, now) is False:
                 raise Damaged(f"{digest} is damaged")
@@ -139,7 +144,7 @@ class _Open:
             actual, size = hash_file(self._fd, digest.algorithm)
             if actual != digest:
                 raise self._accused(f"{digest} is damaged: its {size} bytes hash to {actual}")
-        self._modified_ns = modified_ns
+        self._times = times
 
     def _cut_off(self) -> Damaged:
         left = os.fstat(self._fd).st_size
@@ -154,3 +159,10 @@ class _Open:
             size=status.st_size, modified_ns=status.st_mtime_ns, changed_ns=status.st_ctime_ns
         )
         return self._contents.verifier.accuse(now, reason)
+
+
+def times_of(fd: int) -> Times:
+    """When the file *fd* was last written to, and when anything of it was last changed, in
+    nanoseconds; nobody can set the second."""
+    status = os.fstat(fd)
+    return status.st_mtime_ns, status.st_ctime_ns

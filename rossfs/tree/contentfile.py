@@ -25,6 +25,7 @@ from typing import ClassVar
 import trio
 
 from rossfs.errors import BlobNotFound, Damaged
+from rossfs.image.blobdata import Times, times_of
 from rossfs.oci.digest import Digest
 from rossfs.store.content import Content, Unproven, is_sealed
 from rossfs.store.contents import Contents
@@ -235,7 +236,7 @@ class ContentFile(File):
 class ContentHandle(Handle):
     """An open file of the store."""
 
-    __slots__ = ("_content", "_fd", "_files", "_modified_ns", "_size", "_trusted")
+    __slots__ = ("_content", "_fd", "_files", "_size", "_times", "_trusted")
 
     keep_cache: ClassVar[bool] = True
 
@@ -244,7 +245,7 @@ class ContentHandle(Handle):
         self._content = content
         self._size = content.size
         self._fd = fd
-        self._modified_ns = os.fstat(fd).st_mtime_ns
+        self._times = times_of(fd)
         """Of the bytes that are known to be right."""
         self._trusted = 0.0
 
@@ -275,7 +276,7 @@ class ContentHandle(Handle):
     def _is_as_it_was(self) -> bool:
         now = time.monotonic()
         if now >= self._trusted:
-            if os.fstat(self._fd).st_mtime_ns != self._modified_ns:
+            if times_of(self._fd) != self._times:
                 return False
             self._trusted = now + _TRUST
         return True
@@ -283,15 +284,16 @@ class ContentHandle(Handle):
     def _read_checked(self, offset: int, size: int) -> bytes:
         while True:
             data = self._read_all(offset, size)
-            modified_ns = os.fstat(self._fd).st_mtime_ns
-            if modified_ns == self._modified_ns:
+            times = times_of(self._fd)
+            if times == self._times:
                 return data
-            self._check_again(modified_ns)
+            self._check_again(times)
 
-    def _check_again(self, modified_ns: int) -> None:
+    def _check_again(self, times: Times) -> None:
         """Somebody wrote to the file, or gave it another time, while it was open."""
         digest, path = self._content.digest, self._content.path
-        if not is_sealed(digest, modified_ns):
+        # A seal that was there before says nothing: who writes can put the time back.
+        if times[0] == self._times[0] or not is_sealed(digest, times[0]):
             verifier, now = self._files.contents.verifier, identity_of(os.fstat(self._fd))
             if verifier.verdict(path, now) is False:
                 raise Damaged(f"{digest} is damaged")
@@ -299,7 +301,7 @@ class ContentHandle(Handle):
             if actual != digest:
                 reason = f"{digest} is damaged: its {size} bytes hash to {actual}"
                 raise self._accused(reason)
-        self._modified_ns = modified_ns
+        self._times = times
 
     def _read_all(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)

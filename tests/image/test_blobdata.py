@@ -120,6 +120,21 @@ def test_a_write_to_the_open_file_is_noticed_by_the_next_read(store: Store) -> N
 
 
 @pytest.mark.damages_store
+def test_a_write_is_noticed_although_its_time_was_put_back(store: Store) -> None:
+    blob = put(store)
+    assert blob.read(0, 10) == DATA[:10]
+    path = path_of(store, blob.digest)
+    before = path.stat().st_mtime_ns
+    with open(path, "r+b") as file:
+        file.write(b"wrong")
+    os.utime(path, ns=(before, before))
+    assert blob.read_ready(0, 10) is None
+    for _ in range(2):
+        with pytest.raises(Damaged, match="is damaged"):
+            blob.read(0, 10)
+
+
+@pytest.mark.damages_store
 def test_the_same_bytes_written_again_are_right(store: Store) -> None:
     blob = put(store)
     blob.read(0, 10)

@@ -167,14 +167,18 @@ async def test_a_file_cut_off_while_it_is_open_is_an_error_and_never_short(
     assert [found for found, _ in files.contents.verifier.damaged()] == [digest]
 
 
+@pytest.mark.parametrize("put_back", [False, True])
 @pytest.mark.parametrize("sealed", [True, False])
 async def test_a_file_that_is_written_to_while_it_is_open_is_an_error(
-    ross: RossStore, files: ContentFiles, sealed: bool
+    ross: RossStore, files: ContentFiles, sealed: bool, put_back: bool
 ) -> None:
     digest = put(files.contents, DATA) if sealed else ross.put_blob(OCTET_STREAM, DATA)
     handle = await open_file(files, digest)
     path = ross.path(digest)
+    before = path.stat().st_mtime_ns
     path.write_bytes(DATA[:5000] + b"other" + DATA[5005:])
+    if put_back:
+        os.utime(path, ns=(before, before))
     for offset in (4096, 0):
         with pytest.raises(Damaged):
             await handle.read(offset, 4096)
