@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rossfs.errors import InvalidLayer
 from rossfs.image import whiteout
-from rossfs.image.record import IMPLIED
+from rossfs.image.record import IMPLIED, SPARSE, XATTRS
 
 INODE = struct.Struct("=HIIqQQ")
 """What is kept of an inode, as in a record: mode, uid, gid, mtime_ns, size, data."""
@@ -63,6 +63,7 @@ class EntryTree:
         self.heap = bytearray()  # texts of symlinks
         self.children: dict[int, dict[bytes, int]] = {}  # of directories that have any
         self.parents: dict[int, int] = {}  # of all directories
+        self.void: set[int] = set()  # implied directories that have nothing but whiteouts
         self.linked: set[int] = set()  # inodes that were given a second name
         self._followed = 0
         self._implied_count = 0
@@ -81,6 +82,15 @@ class EntryTree:
     def set(self, inode: int, mode: int, uid: int, gid: int, mtime_ns: int) -> None:
         """Give *inode* other attributes."""
         INODE.pack_into(self.inodes, INODE.size * inode, mode, uid, gid, mtime_ns, 0, 0)
+
+    def imitate(self, inode: int, other: int) -> None:
+        """Give *inode* what stat(2) shows of *other*, and its extended attributes; it keeps its
+        `data`."""
+        *seen, _ = INODE.unpack_from(self.inodes, INODE.size * other)
+        data = INODE.unpack_from(self.inodes, INODE.size * inode)[-1]
+        INODE.pack_into(self.inodes, INODE.size * inode, *seen, data)
+        self.rare[inode] = self.rare[other]
+        self.flags[inode] |= self.flags[other] & (SPARSE | XATTRS)
 
     def size(self, inode: int) -> int:
         """The size of a file, or the length of a symlink's text."""
@@ -127,9 +137,16 @@ class EntryTree:
         for name in way.names[len(way.names) - way.missing :]:
             made = self._implied()
             self.parents[made] = directory
+            self.void.add(made)
             self.put(directory, name, made)
             directory = made
         return directory
+
+    def fill(self, directory: int) -> None:
+        """Note that an entry is in *directory*, or makes it."""
+        while directory in self.void:
+            self.void.discard(directory)
+            directory = self.parents[directory]
 
     def remove_below(self, directory: int) -> None:
         """Forget *directory* and all names below it."""

@@ -1,42 +1,27 @@
 """Hard links to what a layer does not have at that moment.
 
-If a later entry provides the path, the link is to that; else to a file of a lower layer, which is
-found where layers are merged.  What a layer says is not always possible: a link whose target turns
-out to be a directory is dropped, and links in a circle stay links to lower layers.
+Such a link is to a file of a lower layer, and only if no lower layer has the path, to what a later
+entry provides.  The layers are not together here: the link stays one to lower layers, and the later
+entry stands in where the layer is looked at alone.  Links in a circle, and those whose target turns
+out to be a directory, have nothing that stands in.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rossfs.image.entrytree import EntryTree
 
 
-class LowerLink(NamedTuple):
-    """One such link: the path of the entry, and what it is a link to."""
-
-    path: bytes
-    target: bytes
-
-
-def settle(tree: EntryTree, links: dict[int, LowerLink]) -> list[LowerLink]:
-    """Give the names in *tree* of those inodes that a later entry provides to that entry's inode,
-    and remove these from *links*; returns the links that were dropped, with their names."""
-    provided = {inode: _find(tree, link.target) for inode, link in links.items()}
-    replaced: dict[int, int | None] = {}
-    dropped = []
-    for inode in provided:
-        end = _end(provided, inode)
-        if end in tree.parents:
-            dropped.append(links.pop(inode))
-            replaced[inode] = None
-        elif end is not None:
-            del links[inode]
-            replaced[inode] = end
+def settle(tree: EntryTree, targets: dict[int, bytes]) -> dict[int, int]:
+    """What stands in for each inode of *targets*, the links and their paths, for which something
+    does; it gets the attributes of that."""
+    provided = {inode: _find(tree, target) for inode, target in targets.items()}
+    later = {}
+    for inode, end in _ends(provided).items():
+        if end is not None and end not in tree.parents:
+            later[inode] = end
+            tree.imitate(inode, end)
             tree.linked.add(end)
-    if replaced:
-        _rename(tree, replaced)
-    return dropped
+    return later
 
 
 def _find(tree: EntryTree, path: bytes) -> int | None:
@@ -45,23 +30,16 @@ def _find(tree: EntryTree, path: bytes) -> int | None:
     return None if way.obstacle or way.missing else tree.child(way.directory, name)
 
 
-def _end(provided: dict[int, int | None], inode: int) -> int | None:
-    """What a chain of links leads to; None if that is in a lower layer, or a circle."""
-    seen = {inode}
-    end = provided[inode]
-    while end in provided:
-        if end in seen:
-            return None
-        seen.add(end)
-        end = provided[end]
-    return end
-
-
-def _rename(tree: EntryTree, replaced: dict[int, int | None]) -> None:
-    for names in tree.children.values():
-        for name in [name for name, inode in names.items() if inode in replaced]:
-            end = replaced[names[name]]
-            if end is None:
-                del names[name]
-            else:
-                names[name] = end
+def _ends(provided: dict[int, int | None]) -> dict[int, int | None]:
+    """What chains of links lead to; None if that is in a lower layer, or a circle."""
+    ends: dict[int, int | None] = {}
+    for inode in provided:
+        chain = []
+        end: int | None = inode
+        while end in provided and end not in ends:
+            ends[end] = None
+            chain.append(end)
+            end = provided[end]
+        end = ends.get(end, end) if end is not None else None
+        ends.update(dict.fromkeys(chain, end))
+    return ends

@@ -18,13 +18,17 @@ IMPLIED = 1  # a directory that no entry of the tar names, only paths below it
 WHITEOUT = 2  # a name that begins with .wh. and is honoured as such
 OPAQUE = 4  # a directory that hides what lower layers have in it
 SPARSE = 8  # a regular file of which only pieces are stored
-LOWER_LINK = 16  # a hard link to a path that this layer does not have
+LOWER_LINK = 16  # a hard link to a path that this layer did not have at that entry
 HAS_WHITEOUTS = 32  # a directory with at least one child that is a whiteout
 XATTRS = 64  # extended attributes are in the table of rare things
 
 
 class Record(NamedTuple):
-    """A record, unpacked.  Hard links of one inode differ in name and parent only."""
+    """A record, unpacked.  Hard links of one inode differ in name and parent only.
+
+    A LOWER_LINK for whose path there is a later entry is of that inode, if no lower layer has the
+    path: it has its attributes too, but data and extra are those of its own target.
+    """
 
     name_offset: int  # in the heap
     name_length: int

@@ -9,7 +9,8 @@ it leaves something open, what umoci 0.4.7 does):
 * A directory that no entry of its archive made has no attributes of its own: those of the lower
   layer's directory stay.  If there is nothing in it but markers, it is only where they apply, and
   does not make a directory.
-* A hard link to a path that its layer does not have is that path as the lower layers have it.
+* A hard link to a path that its layer does not have at that entry is that path as the lower layers
+  have it; if none has it, what a later entry of its own layer makes there.
 
 Nothing per entry is kept.
 """
@@ -195,20 +196,23 @@ class Stack:
 
     def _linked(self, position: int, index: int, budget: Budget | None) -> Place | None:
         """What a hard link to lower layers is: looked for below its own layer, which may hide it,
-        then among what its layer has brought, symbolic links and moved directories."""
+        then among what its layer has brought, later entries, symbolic links and moved
+        directories."""
+        tree = self.trees[position]
         budget = budget or Budget()
-        if not budget.links:
-            return None
-        budget.links -= 1
-        target = self.trees[position].toc.link_target(index)
-        for count in (position, position + 1):
-            try:
-                found = self.walk(self.view(count), target, follow_last=False, budget=budget)
-            except PathNotFound:
-                continue
-            if isinstance(found, Place):
-                return found
-        return None
+        if budget.links:
+            budget.links -= 1
+            target = tree.toc.link_target(index)
+            for count in (position, position + 1):
+                try:
+                    found = self.walk(self.view(count), target, follow_last=False, budget=budget)
+                except PathNotFound:
+                    continue
+                if isinstance(found, Place):
+                    return found
+        # A chain of later entries may be too long to follow, and is followed already.
+        record = tree.toc.alone(index)
+        return None if record.flags & LOWER_LINK else Place(position, record.inode)
 
     def walk(
         self, root: Merged, path: bytes, *, follow_last: bool, budget: Budget | None = None

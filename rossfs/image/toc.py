@@ -226,9 +226,15 @@ class Toc:
         except struct.error:
             raise self._altered() from None
 
-    def symlink_text(self, index: int) -> bytes:
-        """What readlink(2) answers; empty for what is no symlink."""
+    def alone(self, index: int) -> Record:
+        """What the name *index* is in this layer alone: its record, but of a hard link to a lower
+        layer that of the later entry that stands in, if there is one."""
         record = self.record(index)
+        return self.record(record.inode) if record.flags & LOWER_LINK else record
+
+    def symlink_text(self, index: int) -> bytes:
+        """What readlink(2) answers, in this layer alone; empty for what is no symlink."""
+        record = self.alone(index)
         return self._text(record) if stat.S_ISLNK(record.mode) else b""
 
     def link_target(self, index: int) -> bytes:
@@ -241,8 +247,9 @@ class Toc:
         return self.buffer[start : min(start + record.extra, self._header.notes)]
 
     def rdev(self, index: int) -> int:
-        """The number of a character or block device (os.makedev); 0 for everything else."""
-        record = self.record(index)
+        """The number of a character or block device (os.makedev), in this layer alone; 0 for
+        everything else."""
+        record = self.alone(index)
         device = stat.S_ISCHR(record.mode) or stat.S_ISBLK(record.mode)
         return record.data if device else 0
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from rossfs.errors import InvalidLayer
 from rossfs.image import rare, whiteout
 from rossfs.image.entrytree import MAX_HEAP, ROOT, TEXT, EntryTree, Way
-from rossfs.image.lowerlinks import LowerLink, settle
+from rossfs.image.lowerlinks import settle
 from rossfs.image.record import LOWER_LINK, OPAQUE, SPARSE, WHITEOUT, XATTRS
 from rossfs.image.tarscan import HARDLINK, Refusal
 from rossfs.image.tocwriter import Records, Table
@@ -40,7 +40,7 @@ class TocBuilder:
 
     def __init__(self) -> None:
         self._tree = EntryTree()
-        self._lower: dict[int, LowerLink] = {}  # by inode
+        self._lower: dict[int, bytes] = {}  # targets of inodes that are links to lower layers
         self._rare: list[bytes] = []
         self._rare_size = 0
         self._rare_numbers: dict[bytes, int] = {}
@@ -101,10 +101,9 @@ class TocBuilder:
         InvalidLayer if the layer is over a limit.
         """
         if self._table is None:
-            for link in settle(self._tree, self._lower):
-                self.refuse(Refusal(link.path, "is a hard link to a directory"))
+            later = settle(self._tree, self._lower)
             refusals = [(refusal.path, refusal.reason) for refusal in self._refusals]
-            records = Records(self._tree, self._lower)
+            records = Records(self._tree, self._lower, later)
             self._table = Table(records, self._rare, [self._refused, refusals])
         self._table.write(file, digest, diff_id, length)
 
@@ -132,6 +131,8 @@ class TocBuilder:
     def _put(self, parent: int, name: bytes, inode: int) -> None:
         """Call *inode* *name*; what was there goes, with everything below it."""
         tree = self._tree
+        if parent in tree.void:
+            tree.fill(parent)
         names = tree.children.get(parent)
         if names is None:
             tree.children[parent] = {name: inode}
@@ -167,6 +168,7 @@ class TocBuilder:
             tree.flags[inode] = flags
             self._put(parent, name, inode)
             tree.parents[inode] = parent
+        tree.fill(inode)
         self._set_directory(entry, inode)
 
     def _set_directory(self, entry: TarEntry, inode: int) -> None:
@@ -205,6 +207,8 @@ class TocBuilder:
         directory, _, last = entry.linkname.rpartition(b"/")
         way = tree.walk(directory)
         inode = None if way.missing or way.obstacle else tree.child(way.directory, last)
+        if inode in tree.void and not tree.is_below(parent, inode):
+            inode = None  # whiteouts make no directory of a lower layer's file
         flaw = self._flaw_of_link(way, last, inode, parent, name)
         if flaw:
             self.refuse(Refusal(entry.path, f"is a hard link to {flaw}"))
@@ -214,7 +218,7 @@ class TocBuilder:
             mode, data = stat.S_IFREG | entry.mode, tree.store(target)
             inode = tree.add(mode, entry.uid, entry.gid, entry.mtime_ns, 0, data)
             tree.flags[inode] = TEXT | LOWER_LINK
-            self._lower[inode] = LowerLink(entry.path, target)
+            self._lower[inode] = target
         else:
             tree.linked.add(inode)
         self._put(parent, name, inode)

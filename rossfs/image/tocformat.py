@@ -28,7 +28,7 @@ from rossfs.image.record import RECORD_SIZE
 from rossfs.oci.digest import Digest
 
 MAGIC = b"rossftoc"
-VERSION = 1
+VERSION = 2
 HEADER_SIZE = 512
 CHECKSUM_OFFSET = HEADER_SIZE - 32
 

@@ -12,7 +12,6 @@ import msgpack
 
 from rossfs.errors import InvalidLayer
 from rossfs.image.entrytree import INODE, MAX_HEAP, ROOT, TEXT, EntryTree
-from rossfs.image.lowerlinks import LowerLink
 from rossfs.image.record import HAS_WHITEOUTS, IMPLIED, RECORD_SIZE, WHITEOUT
 from rossfs.image.tocformat import HEADER_SIZE, Header, checksum
 from rossfs.oci.digest import Digest
@@ -21,28 +20,38 @@ _NAME = struct.Struct("=IH")
 _REST = struct.Struct("=IIIIII")  # parent, nlink, inode, rare, flags, extra
 _DATA = struct.Struct("=Q")
 _FLAGS = struct.Struct("=II")  # flags, extra
-_DATA_OFFSET, _FLAGS_OFFSET = 32, 56
+_INODE = struct.Struct("=I")
+_DATA_OFFSET, _INODE_OFFSET, _FLAGS_OFFSET = 32, 48, 56
 
 _NAMES_KEPT = 1 << 16
 """How many names are remembered, to be in the heap once."""
 
 
 class Records:
-    """The records, keys and names of the tree that they are made from, which is used up."""
+    """The records, keys and names of the tree that they are made from, which is used up.
 
-    def __init__(self, tree: EntryTree, lower: dict[int, LowerLink]) -> None:
+    *lower*: the targets of those inodes that are links to lower layers; *later*: the inodes that
+    stand in for some of them.
+    """
+
+    def __init__(self, tree: EntryTree, lower: dict[int, bytes], later: dict[int, int]) -> None:
         self.records = bytearray()
         self.keys = array("Q", [0])
         self.implied = array("I")
         self.heap = tree.heap
         self._tree = tree
         self._lower = lower
+        self._later = later
+        self._waiting: list[tuple[int, int]] = []  # records, and what stands in for them
         self._offsets: dict[bytes, int] = {}
         self._places = array("I")  # of the first record of each inode, where there are hard links
         self._nlinks = array("I")
         if tree.linked:
             self._count_links()
         self._add_directories()
+        for index, inode in self._waiting:
+            start = RECORD_SIZE * index
+            _INODE.pack_into(self.records, start + _INODE_OFFSET, self._places[inode])
 
     def _count_links(self) -> None:
         self._places.frombytes(bytes(4 * len(self._tree.flags)))
@@ -51,6 +60,10 @@ class Records:
         for names in self._tree.children.values():
             for inode in names.values():
                 nlinks[inode] += 1
+        for inode, other in self._later.items():
+            nlinks[other] += nlinks[inode]
+        for inode, other in self._later.items():
+            nlinks[inode] = nlinks[other]
 
     def _add_directories(self) -> None:
         """Make the records, the children of one directory at a time."""
@@ -94,12 +107,14 @@ class Records:
         extra = 0
         if flags & TEXT:
             flags &= ~TEXT
-            link = self._lower.get(inode)
-            extra = tree.size(inode) if link is None else len(link.target)
+            target = self._lower.get(inode)
+            extra = tree.size(inode) if target is None else len(target)
         nlink, same = 1, index
         if self._nlinks and self._nlinks[inode] > 1:
             nlink = self._nlinks[inode]
             same = self._places[inode] = self._places[inode] or index
+            if inode in self._later:
+                self._waiting.append((index, self._later[inode]))
         start = INODE.size * inode
         self.records += (
             _NAME.pack(offset, len(name))

@@ -65,7 +65,7 @@ class LayerInodes(Tree):
 
     def at(self, index: int) -> Node:
         """The node of the record *index*, which is no directory."""
-        record = self.toc.record(index)
+        record = self.toc.alone(index)
         ino = self.base | record.inode
         if stat.S_ISLNK(record.mode):
             return LayerSymlink(ino, self, record, self.toc.symlink_text(index))

@@ -1,7 +1,7 @@
 """images/sha256/<hex>/layers/<nn>-<12 hex>/: one layer alone, as its tar has it.
 
 Whiteouts are shown as the files that they are in the tar (image-spec layer.md).  A hard link to a
-lower layer is a file that cannot be opened here.
+lower layer is what a later entry has at its path, else a file that cannot be opened here.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def rows_of(toc: Toc, children: range, files: int, directories: int) -> Iterator
     buffer, heap = toc.buffer, toc.heap_offset
     start = toc.records_offset + RECORD_SIZE * children.start
     records = buffer[start : start + RECORD_SIZE * len(children)]
-    for at, length, mode, uid, gid, mtime_ns, size, data, _, nlink, inode, _, _, _ in (
+    for at, length, mode, uid, gid, mtime_ns, size, _, _, nlink, inode, _, _, _ in (
         RECORD.iter_unpack(records)
     ):  # fmt: skip
         at += heap
@@ -35,6 +35,6 @@ def rows_of(toc: Toc, children: range, files: int, directories: int) -> Iterator
             nlink,
             uid,
             gid,
-            data if kind in DEVICES else 0,
+            toc.rdev(inode) if kind in DEVICES else 0,
             mtime_ns,
         )

@@ -25,6 +25,7 @@ class Thing:
     entry: TarEntry | None = None  # None: an implied directory
     opaque: bool = False
     target: bytes = b""  # of a hard link to what is not here
+    later: Thing | None = None  # what a later entry has at the target
     paths: list[bytes] = field(default_factory=list)
 
     @property
@@ -42,7 +43,7 @@ class Layer:
     def __init__(self) -> None:
         self.things: dict[bytes, Thing] = {b"": Thing(stat.S_IFDIR)}
         self.refused: list[bytes] = []
-        self.pending: list[tuple[bytes, Thing]] = []
+        self.pending: list[Thing] = []
 
     def add(self, entry: TarEntry) -> None:
         try:
@@ -121,31 +122,35 @@ class Layer:
         directory, _, name = entry.linkname.rpartition(b"/")
         target = joined(self.real(directory)[0], name)
         thing = self.things.get(target)
+        if thing and self._is_void(target) and not path.startswith(target + b"/"):
+            thing = None
         if not name or name.startswith(PREFIX) or target == path or (thing and thing.is_directory):
             raise Impossible
         if old and old.is_directory and target.startswith(path + b"/"):
             raise Impossible
         if thing is None:
             thing = Thing(HARDLINK, entry, target=target)
-            self.pending.append((entry.path, thing))
+            self.pending.append(thing)
         return thing
 
+    def _is_void(self, path: bytes) -> bool:
+        """Whether only whiteouts make a directory of *path*."""
+        return all(
+            (thing.is_directory and thing.entry is None)
+            or each.rpartition(b"/")[2].startswith(PREFIX)
+            for each, thing in self.things.items()
+            if (each + b"/").startswith(path + b"/")
+        )
+
     def finish(self) -> None:
-        """Decide what the links are to whose targets were not there."""
-        ends: dict[Thing, Thing | None] = {thing: self._there(thing) for _, thing in self.pending}
-        for path, thing in self.pending:
+        """Decide what the links are, in this layer alone, whose targets were not there."""
+        ends: dict[Thing, Thing | None] = {thing: self._there(thing) for thing in self.pending}
+        for thing in self.pending:
             end = ends[thing]
             for _ in self.pending:
                 end = ends.get(end, end) if end else None
-            if end is None or end in ends:
-                continue
-            if end.is_directory:
-                self.refused.append(path)
-            for each in [each for each, what in self.things.items() if what is thing]:
-                if end.is_directory:
-                    del self.things[each]
-                else:
-                    self.things[each] = end
+            if end is not None and end not in ends and not end.is_directory:
+                thing.later = end
         for path, thing in self.things.items():
             thing.paths.append(path)
 

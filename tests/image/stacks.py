@@ -135,6 +135,7 @@ def _entries(*, dots: bool) -> st.SearchStrategy[Made]:
         _made("symlink", target=_targets(dots=dots)),
         _made("link", target=_paths.map("/".join)),
         _made("link", target=st.sampled_from(["a/c", "/a/b/a", "a/b/d"])),
+        _made("file", st.sampled_from([("a", "c"), ("a", "b", "d"), ("a", "b")]), data=content),
         _made("whiteout"),
         _made("opaque", st.one_of(_paths, st.just(()))),
         st.sampled_from("346").flatmap(_made),
@@ -188,8 +189,8 @@ def _tidy_layer(layer: Sequence[Made], files: set[Path], links: set[Path]) -> li
             continue
         if made.kind == "link":
             target = tuple(made.target.strip("/").split("/"))
-            crossing = any(target[: len(each)] == each for each in links | own)
-            if below_any or _names_symlink(made, links | own):
+            crossing = _crosses(made, links | own)
+            if below_any or (crossing and _names_symlink(made, links | own)):
                 continue
             if not crossing and target not in files:
                 continue  # refused
@@ -203,7 +204,8 @@ def _tidy_layer(layer: Sequence[Made], files: set[Path], links: set[Path]) -> li
     result = [
         made
         for number, made in enumerate(kept)
-        if made.kind != "link" or not _comes_later(made, kept[number + 1 :], links | own)
+        if not (made.kind == "link" and _crosses(made, links | own))
+        or not _replaces(kept[number + 1 :], kept[:number])
     ]
     links |= own
     return result
@@ -221,14 +223,20 @@ def _meet(made: Made, other: Made) -> bool:
     return made.path[-1] in other.path
 
 
-def _comes_later(link: Made, later: Iterable[Made], links: set[Path]) -> bool:
-    """Whether the target of *link* may be made after it."""
+def _crosses(link: Made, links: set[Path]) -> bool:
     target = tuple(link.target.strip("/").split("/"))
-    for made in later:
-        crossing = any(path[: len(each)] == each for path in (target, made.path) for each in links)
-        if made.path == target or (crossing and made.path[-1:] == target[-1:]):
-            return True
-    return False
+    return any(target[: len(each)] == each for each in links)
+
+
+def _replaces(later: Iterable[Made], earlier: Sequence[Made]) -> bool:
+    """Whether something that *earlier* entries have made, which a hard link through symbolic links
+    of lower layers may be to, is gone in the end."""
+    return any(
+        made.path == old.path[: len(made.path)]
+        for made in later
+        for old in earlier
+        if not made.is_marker and not old.is_marker
+    )
 
 
 def markers_first(layer: Iterable[Made]) -> list[Made]:

@@ -123,6 +123,15 @@ def test_an_implied_directory_has_the_attributes_of_the_one_below(opened: Opened
     assert [(each.path, each.what) for each in differences(old, new)] == [(b"d", ("owner",))]
 
 
+def test_a_link_whose_target_comes_later_depends_on_lower_layers(opened: Opened) -> None:
+    link = member("d/a", type=tarfile.LNKTYPE, linkname="f")
+    top = layer(directory("d"), link, member("f", b"later"))
+    old = opened(layer(member("f", b"1")), top)
+    new, none = opened(layer(member("f", b"2")), top), opened(top)
+    assert [(each.path, each.what) for each in differences(old, new)] == [(b"d/a", ("content",))]
+    assert [(each.path, each.what) for each in differences(old, none)] == [(b"d/a", ("size",))]
+
+
 def test_images_without_layers_differ_in_nothing(opened: Opened) -> None:
     assert list(differences(opened(), opened())) == []
     # A root directory that no archive names is the same as none.

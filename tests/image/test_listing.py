@@ -43,6 +43,19 @@ def test_what_means_nothing_is_not_counted() -> None:
     assert names(Layer().file("d").file("none"), layer) == [b"d", b"f", b"l", b"none"]
 
 
+def test_a_link_whose_target_comes_later_is_what_lookup_finds() -> None:
+    layer = Layer().directory("d").link("d/a", "d/b").file("d/b", b"later")
+    for lower, same in ((Layer(), True), (Layer().directory("d").file("d/b"), False)):
+        rootfs = rootfs_of(lower, layer)
+        directory = rootfs.lookup(rootfs.root, b"d")
+        assert isinstance(directory, Merged)
+        listing = rootfs.entries(directory)
+        assert listing.plain is None
+        [(_, a), (_, b)] = listing
+        assert (a == b) is same
+        assert [a, b] == [rootfs.lookup(directory, name) for name in (b"a", b"b")]
+
+
 @pytest.mark.parametrize("count", [0, 1, 300, 3000])
 def test_every_entry_is_what_lookup_finds(count: int) -> None:
     lower, upper = Layer(), Layer()

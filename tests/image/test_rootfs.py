@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 import pytest
 
@@ -152,6 +153,37 @@ def test_a_hard_link_that_leads_nowhere_is_not_shown() -> None:
     )
     assert paths(rootfs) == {"d", "f", "l", "g"}
     assert rootfs.lookup(rootfs.root, b"a") is None
+
+
+def test_a_hard_link_is_to_a_lower_layer_before_it_is_to_a_later_entry() -> None:
+    upper = Layer().link("g", "d/f").link("h", "g").file("d/f", b"later", uid=1).link("i", "d/f")
+    rootfs = rootfs_of(Layer().file("d/f", b"lower", uid=5), upper)
+    assert paths(rootfs) == {"d", "d/f", "g", "h", "i"}
+    assert file(rootfs, "g") == file(rootfs, "h") != file(rootfs, "i") == file(rootfs, "d/f")
+    assert rootfs.record(file(rootfs, "g")).uid == 5
+    assert rootfs.record(file(rootfs, "i")).uid == 1
+    for lower in ([], [Layer().directory("d").file("g")], [Layer().directory("d/f")]):
+        rootfs = rootfs_of(*lower, upper)
+        assert paths(rootfs) == {"d", "d/f", "g", "h", "i"}
+        assert len({file(rootfs, path) for path in ("d/f", "g", "h", "i")}) == 1
+
+
+def test_a_hard_link_to_a_later_entry_of_any_type() -> None:
+    layer = Layer().link("a", "s").symlink("s", "text").link("b", "n").entry("n", b"6")
+    rootfs = rootfs_of(Layer().file("x"), layer)
+    assert file(rootfs, "a") == file(rootfs, "s")
+    assert file(rootfs, "b") == file(rootfs, "n")
+    with_file = rootfs_of(Layer().file("s").file("n"), layer)
+    assert stat.S_ISREG(with_file.record(file(with_file, "a")).mode)
+    assert stat.S_ISREG(with_file.record(file(with_file, "b")).mode)
+
+
+def test_a_chain_of_later_entries_may_be_long() -> None:
+    layer = Layer()
+    for number in range(100):
+        layer.link(f"l{number:03}", f"l{number + 1:03}")
+    rootfs = rootfs_of(Layer().file("x"), layer.file("l100"))
+    assert len({file(rootfs, f"l{number:03}") for number in range(101)}) == 1
 
 
 def test_hard_links_over_many_layers_end() -> None:

@@ -8,6 +8,7 @@ import random
 import stat
 import tarfile
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -70,14 +71,15 @@ def shown(toc: Toc) -> dict[bytes, dict[str, Any]]:
     for index in range(toc.count):
         row = toc.record(index)
         kind = stat.S_IFMT(row.mode)
-        regular = kind == stat.S_IFREG and not row.flags & record.LOWER_LINK
+        alone = toc.alone(index)
+        regular = kind == stat.S_IFREG and not alone.flags & record.LOWER_LINK
         path = toc.path(index)
         found[path] = {
             "kind": kind,
             "owner": (row.uid, row.mtime_ns),
             "inode": toc.path(row.inode),
             "nlink": row.nlink,
-            "content": (row.size, row.data) if regular else None,
+            "content": (row.size, alone.data) if regular else None,
             "text": toc.symlink_text(index),
             "rdev": toc.rdev(index),
             "target": toc.link_target(index),
@@ -102,7 +104,9 @@ def flags_of(layer: Layer, path: bytes, thing: Thing) -> int:
     if is_whiteout(path):
         return record.WHITEOUT
     if thing.kind == HARDLINK:
-        return record.LOWER_LINK
+        copied = record.XATTRS | record.SPARSE
+        later = thing.later
+        return record.LOWER_LINK | (flags_of(layer, path, later) & copied if later else 0)
     if thing.is_directory:
         flags |= record.IMPLIED if entry is None else 0
         flags |= record.OPAQUE if thing.opaque else 0
@@ -117,21 +121,23 @@ def expected(layer: Layer) -> dict[bytes, dict[str, Any]]:
     """What a table should say of *layer*."""
     nothing = TarEntry(b"", stat.S_IFDIR)
     found = {}
-    for path, thing in layer.things.items():
+    names = Counter(thing.later or thing for thing in layer.things.values())
+    for path, link in layer.things.items():
+        thing = link.later or link
         entry = thing.entry or nothing
-        flags = flags_of(layer, path, thing)
-        plain = not flags & (record.WHITEOUT | record.LOWER_LINK)
+        flags = flags_of(layer, path, link)
+        plain = not flags & record.WHITEOUT
         regular = thing.kind == stat.S_IFREG
         found[path] = {
             "kind": stat.S_IFREG if thing.kind == HARDLINK else thing.kind,
             "owner": (entry.uid, entry.mtime_ns),
             # The first in the order of the table: by depth, then by the names on the way.
             "inode": min(thing.paths, key=lambda each: (each.count(b"/"), each.split(b"/"))),
-            "nlink": len(thing.paths),
+            "nlink": names[thing],
             "content": None if not regular else (entry.size, entry.offset) if plain else (0, 0),
             "text": entry.linkname if thing.kind == stat.S_IFLNK else b"",
             "rdev": entry.rdev if thing.kind == stat.S_IFCHR else 0,
-            "target": thing.target,
+            "target": link.target,
             "xattrs": entry.xattrs if flags & record.XATTRS else {},
             "sparse": list(entry.sparse or ()) if flags & record.SPARSE else [],
             "flags": flags,

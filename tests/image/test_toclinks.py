@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 
 import pytest
 
 from rossfs.image.record import LOWER_LINK, SPARSE, WHITEOUT, XATTRS
+from rossfs.image.tarscan import TarEntry
 from rossfs.image.toc import Toc
 from tests.image.tocs import at, directory, entry, link, reasons, symlink, toc_of, tree
 
@@ -17,8 +19,14 @@ def groups(toc: Toc) -> list[list[bytes]]:
     found: dict[int, list[bytes]] = {}
     for index in range(1, toc.count):
         record = toc.record(index)
-        assert record.inode <= index
         first = toc.record(record.inode)
+        assert first.inode == record.inode
+        if record.flags & ~first.flags:
+            assert record.flags == first.flags | LOWER_LINK
+            assert toc.alone(index) == first
+            record = record._replace(flags=first.flags, data=first.data, extra=first.extra)
+        else:
+            assert record.inode <= index
         assert record._replace(name_offset=0, name_length=0, parent=0) == first._replace(
             name_offset=0, name_length=0, parent=0
         )
@@ -159,16 +167,43 @@ def test_a_link_below_what_is_no_directory_or_to_a_whiteout_is_refused() -> None
         assert toc.record(at(toc, b".wh.w")).flags == WHITEOUT
 
 
-def test_a_link_to_what_comes_later_is_to_that() -> None:
+def test_a_link_to_what_comes_later_is_to_a_lower_layer_or_else_to_that() -> None:
     with toc_of(link(b"a", b"d/f"), link(b"b", b"a"), entry(b"d/f", offset=5)) as toc:
         assert groups(toc) == [[b"a", b"b", b"d/f"]]
-        assert tree(toc)[b"a"] == "file 5"
+        assert tree(toc)[b"a"] == tree(toc)[b"b"] == "lower d/f, else file 5"
+        assert toc.link_target(at(toc, b"d/f")) == b""
+
+
+def test_a_link_to_what_comes_later_has_the_attributes_of_that() -> None:
+    with toc_of(
+        link(b"a", b"z", mode=0o600, uid=9, xattrs={b"user.y": b"2"}),
+        entry(
+            b"z", offset=512, size=7, stored=3, mode=0o4711, uid=1, gid=2, mtime_ns=3,
+            sparse=((0, 3),), xattrs={b"user.x": b"1"},
+        ),
+        link(b"b", b"null"), entry(b"null", stat.S_IFCHR, rdev=os.makedev(1, 3)),
+    ) as toc:  # fmt: skip
+        assert groups(toc) == [[b"a", b"z"], [b"b", b"null"]]
+        record = toc.record(at(toc, b"a"))
+        assert (record.mode, record.uid, record.size) == (stat.S_IFREG | 0o4711, 1, 7)
+        assert record.flags == SPARSE | XATTRS | LOWER_LINK
+        assert toc.xattrs(at(toc, b"a")) == {b"user.x": b"1"}
+        assert list(toc.sparse(at(toc, b"a")) or ()) == [(0, 3)]
+        assert toc.rdev(at(toc, b"b")) == os.makedev(1, 3)
 
 
 def test_a_link_to_what_comes_later_is_to_what_is_there_in_the_end() -> None:
     with toc_of(link(b"a", b"f"), entry(b"f", offset=1), entry(b"f", offset=2)) as toc:
         assert groups(toc) == [[b"a", b"f"]]
-        assert tree(toc)[b"a"] == "file 2"
+        assert tree(toc)[b"a"] == "lower f, else file 2"
+
+
+def test_a_link_below_a_parent_that_comes_later_is_to_what_it_leads_to() -> None:
+    with toc_of(link(b"a", b"d/f"), symlink(b"d", b"e"), entry(b"e/f", offset=5)) as toc:
+        assert groups(toc) == [[b"a", b"e/f"]]
+        assert tree(toc)[b"a"] == "lower d/f, else file 5"
+    with toc_of(link(b"a", b"d/f"), entry(b"d", offset=5)) as toc:
+        assert tree(toc)[b"a"] == "lower d/f"
 
 
 def test_links_to_later_links_are_followed_to_their_end() -> None:
@@ -177,12 +212,48 @@ def test_links_to_later_links_are_followed_to_their_end() -> None:
     ) as toc:
         assert groups(toc) == [[b"a", b"b", b"c", b"d"]]
         assert toc.symlink_text(at(toc, b"a")) == b"text"
+        assert [toc.link_target(index) for index in (1, 2, 3)] == [b"b", b"c", b"d"]
 
 
-def test_a_link_to_what_becomes_a_directory_is_refused_in_the_end() -> None:
+def test_a_long_chain_of_later_links_is_followed() -> None:
+    names = [b"%06d" % number for number in range(20_000)]
+    links = (link(name, target) for name, target in itertools.pairwise(names))
+    with toc_of(*links, entry(names[-1], offset=7)) as toc:
+        assert {toc.alone(index).data for index in toc.children(0)} == {7}
+        assert toc.record(1).nlink == len(names)
+
+
+def test_a_link_to_what_becomes_a_directory_is_to_a_lower_layer() -> None:
     with toc_of(link(b"x/a", b"d"), link(b"b", b"x/a"), directory(b"d"), entry(b"e")) as toc:
-        assert tree(toc) == {b"d": "dir", b"e": "file 0", b"x": "dir"}
-        assert reasons(toc) == {b"x/a": "is a hard link to a directory"}
+        assert tree(toc) == {
+            b"b": "lower d", b"d": "dir", b"e": "file 0", b"x": "dir", b"x/a": "lower d",
+        }  # fmt: skip
+        assert not reasons(toc)
+
+
+def test_what_only_whiteouts_make_a_directory_may_be_a_file_of_a_lower_layer() -> None:
+    with toc_of(
+        entry(b"f/.wh.x"), link(b"a", b"f"), entry(b"g/h/.wh..wh..opq"), link(b"b", b"g"),
+        link(b"c", b"g/h"),
+    ) as toc:  # fmt: skip
+        shown = tree(toc)
+        assert (shown[b"a"], shown[b"b"], shown[b"c"]) == ("lower f", "lower g", "lower g/h")
+    with toc_of(entry(b"f/.wh.x"), link(b"a", b"f"), entry(b"f", offset=5)) as toc:
+        assert tree(toc) == {b"a": "lower f, else file 5", b"f": "file 5"}
+
+
+@pytest.mark.parametrize(
+    "made", [directory(b"f"), entry(b"f/y"), link(b"f/y", b"z"), directory(b"f/g"), entry(b"f/g/y")]
+)
+def test_what_an_entry_makes_a_directory_is_none(made: TarEntry) -> None:
+    with toc_of(entry(b"f/.wh.x"), entry(b"f/g/.wh.x"), made, link(b"a", b"f")) as toc:
+        assert reasons(toc) == {b"a": "is a hard link to a directory"}
+        assert at(toc, b"a") == -1
+
+
+def test_a_link_to_the_directory_that_it_is_in_is_refused() -> None:
+    with toc_of(entry(b"f/g/.wh.x"), link(b"f/g/a", b"f"), link(b"h/a", b"h")) as toc:
+        assert reasons(toc) == dict.fromkeys([b"f/g/a", b"h/a"], "is a hard link to a directory")
 
 
 def test_a_link_to_what_this_layer_does_not_have_says_so() -> None:

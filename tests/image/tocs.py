@@ -86,15 +86,18 @@ def at(toc: Toc, path: bytes) -> int:
 
 def tree(toc: Toc) -> dict[bytes, str]:
     """All paths but the root's, each with its kind, content and hard links, and marks of what
-    few have: `dir`, `file 512`, `symlink x/y`, `lower x/y`, `char 1,3`, `file 512 = 4` ..."""
+    few have: `dir`, `file 512`, `symlink x/y`, `lower x/y`, `lower x/y, else file 512`,
+    `char 1,3`, `file 512 = 4` ..."""
     kinds = {stat.S_IFCHR: "char", stat.S_IFBLK: "block", stat.S_IFIFO: "fifo"}
     found = {}
     for index in range(1, toc.count):
-        record = toc.record(index)
+        record = toc.alone(index)
         kind = stat.S_IFMT(record.mode)
+        link = f"lower {os.fsdecode(toc.link_target(index))}"
         if record.flags & LOWER_LINK:
-            text = f"lower {os.fsdecode(toc.link_target(index))}"
-        elif kind == stat.S_IFREG:
+            found[toc.path(index)] = link
+            continue
+        if kind == stat.S_IFREG:
             text = f"file {record.data}"
         elif kind == stat.S_IFDIR:
             text = "dir"
@@ -103,7 +106,8 @@ def tree(toc: Toc) -> dict[bytes, str]:
         else:
             rdev = toc.rdev(index)
             text = f"{kinds[kind]} {os.major(rdev)},{os.minor(rdev)}"
-        found[toc.path(index)] = text
+        is_link = toc.record(index).flags & LOWER_LINK
+        found[toc.path(index)] = f"{link}, else {text}" if is_link else text
     return found
 
 
@@ -115,8 +119,8 @@ def read_all(toc: Toc) -> int:
     """Ask a table everything that can be asked; answers how often it said that it was altered."""
     complaints = 0
     calls = [
-        toc.record, toc.name, toc.parent, toc.children, toc.symlink_text, toc.link_target, toc.rdev,
-        toc.xattrs,
+        toc.record, toc.alone, toc.name, toc.parent, toc.children, toc.symlink_text,
+        toc.link_target, toc.rdev, toc.xattrs,
     ]  # fmt: skip
     for index in range(toc.count):
         for call in calls:

@@ -253,6 +253,41 @@ LINKS: dict[str, Case] = {
     "a hard link and then a whiteout of its target": over(
         Layer().link("g", "f").whiteout("f"), {"g": b"lower f", "f": None}
     ),
+    "a hard link, and then an entry in place of its target": over(
+        Layer().link("g", "f").file("f", b"later").link("h", "f"),
+        {"g": b"lower f", "f": b"later", "h": b"later"},
+    ),
+    "a hard link to a symlink, and then a file in its place": over(
+        Layer().link("g", "l").file("l", b"later"), {"g": "-> d", "l": b"later"}
+    ),
+    "a hard link, a whiteout of its target, and then an entry in its place": over(
+        Layer().link("g", "f").whiteout("f").file("f", b"later"),
+        {"g": b"lower f", "f": b"later"},
+    ),
+    "a hard link, and then a directory in place of its target": over(
+        Layer().link("g", "f").directory("f").file("f/x", b"later"),
+        {"g": b"lower f", "f": DIRECTORY, "f/x": b"later"},
+    ),
+    "a hard link, and then a file in place of its target's directory": over(
+        Layer().link("g", "d/x").file("d", b"later"),
+        {"g": b"lower x", "d": b"later", "d/x": None, "d/y": None},
+    ),
+    "a hard link, and then a symlink in place of its target's directory": over(
+        Layer().link("g", "d/x").symlink("d", "e").file("e/x", b"later"),
+        {"g": b"lower x", "d": "-> e", "d/x": None, "d/y": None, "e": DIRECTORY, "e/x": b"later"},
+    ),
+    "hard links to one another over a file": over(
+        Layer().link("a", "b").link("b", "f").file("f", b"later"),
+        {"a": b"lower f", "b": b"lower f", "f": b"later"},
+        umoci=False,
+    ),
+    "a hard link to a file with a whiteout in it": over(
+        Layer().whiteout("f/x").link("g", "f").link("h", "f").file("f", b"later"),
+        {"g": b"lower f", "h": b"lower f", "f": b"later"},
+    ),
+    "a hard link to a file, and then a whiteout in it": over(
+        Layer().link("g", "f").whiteout("f/b/x").opaque("f"), {"g": b"lower f"}
+    ),
 }
 
 CASES: dict[str, Case] = {**WHITEOUTS, **OPAQUE, **LINKS}

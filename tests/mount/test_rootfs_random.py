@@ -71,7 +71,6 @@ class Stack:
             elif kind == "link":
                 target = choose.choice(self._files)
                 layer.link(path, target, **fields)
-                mine += [target, *map(str, Path(target).parents)]
             else:
                 layer.entry(path, b"6", mode=mode, **fields)  # type: ignore[arg-type]
         return layer

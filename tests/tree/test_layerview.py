@@ -103,6 +103,30 @@ async def test_a_hard_link_to_a_lower_layer_is_not_opened_here(
     assert made_again(browser.trees, link.ino).attr() == link.attr()
 
 
+async def test_a_hard_link_whose_target_comes_later_is_that_here(
+    store: Store, browser: Browser
+) -> None:
+    layer = Layer().link("a", "f").file("f", b"later", uid=3)
+    layer.link("b", "s").symlink("s", "text").link("c", "n").entry("n", b"3", device=(1, 3))
+    digest = put_stack(store, Layer().file("f", b"lower"), layer)
+    root = await browser.layer(digest, 1)
+    for name, other in ((b"a", b"f"), (b"b", b"s"), (b"c", b"n")):
+        link, later = root.lookup(name), root.lookup(other)
+        assert link is not None
+        assert later is not None
+        assert (link.ino, link.attr()) == (later.ino, later.attr())
+        assert link.attr().nlink == 2
+        assert made_again(browser.trees, link.ino).attr() == link.attr()
+    assert await text(root.lookup(b"a")) == b"later"
+    assert await text(await walk(await browser.rootfs(digest), b"a")) == b"lower"
+    listing = root.entries()
+    assert isinstance(listing, Rows)
+    for row in rows_of(listing):
+        node = root.lookup(row.name)
+        assert node is not None
+        assert row == row_of(row.name, node)
+
+
 async def test_a_hard_link_to_a_lower_layer_has_no_digest_here(
     store: Store, browser: Browser
 ) -> None:
