@@ -36,7 +36,7 @@ SPIN = 100e-6
 BUSY = 1e-3
 """Seconds since the last request within which there is a rush: only then it is worth it."""
 
-TAKEN = 20e-6
+TAKEN = 500e-6
 """Seconds between two questions from which on somebody else must have had the processor."""
 
 CROWDED = 50e-3
@@ -46,8 +46,8 @@ NAP = 200e-6
 
 _SELECTABLE = 1024  # FD_SETSIZE of select(2)
 
-FAIR = 32
-"""Requests served in a row without a turn of the scheduler: about a millisecond."""
+FAIR = 128
+"""Requests served in a row without a turn of the scheduler: some milliseconds."""
 
 
 class _Done:

@@ -110,6 +110,9 @@ class GzipData:
         self._modules = modules
         self._ready = ready
         self._spans: Shelf[_Span] = cache.shelf()
+        # The decoder that came to the end of a span, and its module, by the number of the next
+        # span: who goes on there needs no new one.  At most one, and taken by a single pop.
+        self._handed: dict[int, tuple[GzipDecoder, int]] = {}
         self.length = points.length
         """Bytes of the uncompressed data."""
 
@@ -139,6 +142,8 @@ class GzipData:
             number = self._points.find(offset)
             stop = min(end, self._points.end(number))
             span = self._spans.get(number)
+            if span is None and number in self._handed:
+                span = self._claim(number)
             if span is None or not span.lock.acquire(blocking=False):
                 return None
             try:
@@ -156,9 +161,14 @@ class GzipData:
     def _goes_on(self, span: _Span, number: int, offset: int, end: int) -> bool:
         """Decode a little more of a span, if that is enough and can be done at once.  Requires its
         lock."""
-        ready, decoder = self._ready, span.decoder
+        ready = self._ready
         wanted = end - span.end
-        if ready is None or decoder is None or offset < span.begin or wanted > READY:
+        if ready is None or offset < span.begin or wanted > READY:
+            return False
+        if span.decoder is None:
+            self._take_over(span, number)
+        decoder = span.decoder
+        if decoder is None:
             return False
         last = self._points.end(number)
         try:
@@ -171,21 +181,25 @@ class GzipData:
         if data:
             span.add(data)
         if span.end == last:
-            span.decoder = None
+            self._hand_over(span, number)
         self._spans.grew(number, span, span.size)
         return end <= span.end
 
     def close(self) -> None:
         """Forget what is decoded, and close the seek points."""
         self._spans.clear()
+        self._handed.clear()
         self._points.close()
 
-    def _read_span(self, number: int, offset: int, end: int) -> bytes:
+    def _claim(self, number: int) -> _Span:
         start = self._points.start(number)
-        span = self._spans.claim(number, lambda: _Span(start), 0)
+        return self._spans.claim(number, lambda: _Span(start), 0)
+
+    def _read_span(self, number: int, offset: int, end: int) -> bytes:
+        span = self._claim(number)
         with span.lock:
             if offset < span.begin:
-                span.restart(start)
+                span.restart(self._points.start(number))
             while (data := span.held(offset, end)) is None:
                 self._decode(span, number, end)
             self._spans.grew(number, span, span.size)
@@ -193,6 +207,8 @@ class GzipData:
 
     def _decode(self, span: _Span, number: int, end: int) -> None:
         """Decode some more of a span, towards *end*.  Requires its lock."""
+        if span.decoder is None:
+            self._take_over(span, number)
         module = self._modules[span.module]
         left = self._points.end(number) - span.end
         try:
@@ -212,4 +228,19 @@ class GzipData:
                 f"seek point {number} does not fit the blob {self._points.digest}"
             ) from error
         if span.end == self._points.end(number):
-            span.decoder = None
+            self._hand_over(span, number)
+
+    def _hand_over(self, span: _Span, number: int) -> None:
+        """A span is decoded to its end: leave its decoder to the next one."""
+        decoder, span.decoder = span.decoder, None
+        if decoder is not None:
+            self._handed.clear()
+            self._handed[number + 1] = decoder, span.module
+
+    def _take_over(self, span: _Span, number: int) -> None:
+        """Go on with the decoder of the span before, if it is still there and nothing is decoded
+        yet.  Requires the lock of *span*."""
+        if span.end == self._points.start(number):
+            handed = self._handed.pop(number, None)
+            if handed is not None:
+                span.decoder, span.module = handed

@@ -26,7 +26,7 @@ from rossfs.image.deflate import (
     Library,
     libraries,
 )
-from rossfs.image.seekpoints import SeekPoint, SeekPointBuilder
+from rossfs.image.seekpoints import INTERVAL, SeekPoint, SeekPointBuilder
 
 MAGIC = b"\x1f\x8b"
 
@@ -39,7 +39,7 @@ _HEADER_LIMIT = 320  # bytes; a block's header has at most 17 + 19 * 3 + 316 * 7
 class GzipPass:
     """Inflates one blob that is fed in any pieces; belongs to one thread at a time."""
 
-    def __init__(self, interval: int = 1 << 20, library: Library | None = None) -> None:
+    def __init__(self, interval: int = INTERVAL, library: Library | None = None) -> None:
         """*interval*: bytes of uncompressed data between two seek points, about."""
         self._library = library or libraries()[0]
         self._stream = Inflater(self._library)

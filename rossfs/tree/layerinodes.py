@@ -173,9 +173,6 @@ class LayerHandle(Handle):
         self._index = index
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
-        data = self._tree.layer.read_ready(self._index, offset, size)
-        if data is not None:
-            return data
         return await self._tree.read(self._index, offset, size)
 
 
