@@ -17,7 +17,7 @@ from tests.mounts import ROOT
 pytestmark = pytest.mark.fuse
 
 BEFORE = """
-import os, subprocess, sys
+import os, subprocess, sys, time
 from pathlib import Path
 from tests import builders, mounts
 from tests.builders import digest_of
@@ -32,7 +32,11 @@ def disk_of(size):
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
 
 def remount(how):
-    subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
+    # A file that was closed is let go of by its RELEASE, for which close(2) does not wait.
+    deadline = time.monotonic() + 20
+    while (done := run("mount", "-o", f"remount,{how}", disk)).returncode:
+        assert "busy" in done.stderr and time.monotonic() < deadline, done.stderr
+        time.sleep(0.05)
 
 def run(*command):
     environment = {**os.environ, "LC_ALL": "C"}
