@@ -28,6 +28,7 @@ def clean(name: bytes) -> bytes:
         and b"/." not in name
         and b"//" not in name
         and not name.startswith((b"/", b"."))
+        and not name.endswith(b"/")
     ):
         return name
     return _resolved(name)

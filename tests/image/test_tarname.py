@@ -20,6 +20,7 @@ COMPONENTS = st.sampled_from([b"", b".", b"..", b"a", b".a", b"..a", b"...", b"\
         (b"./a/b", b"a/b"),
         (b"/a/b", b"a/b"),
         (b"a/b/", b"a/b"),
+        (b"a/b//", b"a/b"),
         (b"a//./b///", b"a/b"),
         (b"a/../b", b"b"),
         (b"./", b""),
