@@ -7,6 +7,7 @@ they are skipped where /dev/fuse cannot be used.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -168,6 +169,14 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
+
+
+@pytest.fixture(autouse=True)
+def _no_stacks_of_what_takes_long(request: pytest.FixtureRequest) -> None:
+    """faulthandler_timeout is for what hangs: a stack that is printed while its thread runs can
+    crash the interpreter."""
+    if request.node.get_closest_marker("long") is not None:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
