@@ -25,15 +25,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.requirements import PATH
+
 VARIABLE = "ROSSFS_TEST_IMAGES"
 
 FILES = 2000
 BYTES = 24 << 20
 
 NEEDED = ("busybox", "tar", "umoci", "skopeo", "setcap", "setfacl")
-
-PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-"""Some tools are not where every user looks for them."""
 
 _APPLETS = """
 sh ls cat cp mv rm ln mkdir rmdir find sha256sum stat sleep true false echo mount umount id head
@@ -57,11 +56,6 @@ class RealImages(NamedTuple):
     docker: Path
     """Directories as skopeo writes them with dir:."""
     plain: Path
-
-
-def missing_tools() -> list[str]:
-    """The tools that are needed to make them and are not installed."""
-    return [name for name in NEEDED if shutil.which(name, path=PATH) is None]
 
 
 def run(*command: str | Path, home: Path, timeout: float = 100) -> str:

@@ -6,20 +6,12 @@ from collections.abc import Iterator
 
 import click
 
-from rossfs.cli.names import complete, resolve
-from rossfs.cli.output import (
-    count_text,
-    print_fields,
-    print_json,
-    print_table,
-    size_text,
-)
+from rossfs.cli.names import complete, familiar, resolve
+from rossfs.cli.output import count_text, print_fields, print_json, print_table, size_text
 from rossfs.cli.settings import Settings, pass_settings
 from rossfs.image.usage import Amount, ImageUsage, Stored, Usage, files_in, survey, untagged
 from rossfs.oci.digest import Digest
-from rossfs.oci.reference import Reference
 from rossfs.store.store import Store
-from rossfs.store.tags import TagName
 
 _NAMES = 3
 
@@ -98,17 +90,12 @@ def _errors(images: list[ImageUsage]) -> Iterator[str]:
 
 def _title(image: ImageUsage, *, full: bool) -> str:
     """The names of an image; the digest of one that has none."""
-    names = [familiar(name) for name in image.names]
+    names = list(map(familiar, image.names))
     if not names:
         return str(image.digest) if full else image.digest.short
     if full or len(names) <= _NAMES:
         return ",".join(names)
     return f"{','.join(names[: _NAMES - 1])},+{len(names) - _NAMES + 1}"
-
-
-def familiar(name: TagName) -> str:
-    """What people write for a tag."""
-    return Reference(name.repository, name.tag, None).familiar()
 
 
 def _layers(

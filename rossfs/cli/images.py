@@ -7,13 +7,12 @@ from fnmatch import fnmatchcase
 
 import click
 
-from rossfs.cli.names import complete
+from rossfs.cli.names import complete, familiar
 from rossfs.cli.output import print_json, print_table, size_text
 from rossfs.cli.settings import Settings, pass_settings
 from rossfs.errors import RossfsError
 from rossfs.image.summary import Summary, summarise
 from rossfs.oci.digest import Digest
-from rossfs.oci.reference import Reference
 from rossfs.store.store import Store
 from rossfs.store.tags import TagName
 
@@ -75,7 +74,7 @@ def _rows(
 def _matches(name: TagName, pattern: str | None) -> bool:
     if pattern is None:
         return True
-    short = Reference(name.repository, name.tag, None).familiar()
+    short = familiar(name)
     repository = short.removesuffix(f":{name.tag}")
     return any(
         fnmatchcase(text, pattern) for text in (name.repository, str(name), short, repository)
@@ -90,7 +89,7 @@ def _line(
     full: bool,
     exact: bool,
 ) -> tuple[str, str, str, str, str]:
-    repository = Reference(name.repository, name.tag, None).familiar().removesuffix(f":{name.tag}")
+    repository = familiar(name).removesuffix(f":{name.tag}")
     if digest is None:
         return repository, name.tag, "?", "?", "?"
     shown = str(digest) if full else digest.short

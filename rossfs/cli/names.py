@@ -1,4 +1,4 @@
-"""Arguments that name an image or other content: REF or DIGEST."""
+"""Arguments that name an image or other content, REF or DIGEST, and how tags are shown."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rossfs.oci.reference import (
 
 if TYPE_CHECKING:
     from rossfs.store.store import Store
+    from rossfs.store.tags import TagName
 
 _CANDIDATES = 500
 
@@ -67,6 +68,11 @@ def repository_in(store: Store, text: str) -> str:
     return repository
 
 
+def familiar(name: TagName) -> str:
+    """What people write for a tag: `nginx:latest` for that of library/nginx."""
+    return Reference(name.repository, name.tag, None).familiar()
+
+
 def parse_tag(text: str) -> tuple[str, str]:
     """Read *text* as the name of a tag; return repository and tag.  InvalidReference."""
     value = parse_digest_or_reference(text)
@@ -107,9 +113,7 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
     path = ctx.find_root().params.get("store")
     with contextlib.suppress(RossfsError, OSError), Store.open(path or "", read_only=True) as store:
-        names = (
-            Reference(name.repository, name.tag, None).familiar() for name in store.tags.names()
-        )
+        names = map(familiar, store.tags.names())
         matching = (name for name in names if name.startswith(incomplete))
         return sorted(itertools.islice(matching, _CANDIDATES))
     return []

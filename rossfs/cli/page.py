@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from rossfs import __version__
 from rossfs.cli.drawing import text_of
+from rossfs.cli.names import familiar
 from rossfs.cli.output import count_text, size_text
 from rossfs.cli.picture import Scene, draw
 from rossfs.image.usage import ImageUsage
-from rossfs.oci.reference import Reference
 
 _ROWS = 1000
 """Images in the table: with more, a browser is slow."""
@@ -70,7 +70,7 @@ def _table(images: tuple[ImageUsage, ...]) -> Iterator[str]:
 
 
 def _names(image: ImageUsage) -> str:
-    names = [Reference(name.repository, name.tag, None).familiar() for name in image.names]
+    names = list(map(familiar, image.names))
     if len(names) > 20:
         names[20:] = [f"and {len(names) - 20} more"]
     notes = ["not complete"] if image.missing or image.error else []

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from rossfs.cli.drawing import fitted, line, number, rectangle, text, text_of, width_of
+from rossfs.cli.names import familiar
 from rossfs.cli.output import count_text, size_text
 from rossfs.cli.palette import STYLE
 from rossfs.image.sharing import Block, Row, Sharing
 from rossfs.oci.digest import Digest
-from rossfs.oci.reference import Reference
 
 WIDTH = 1120
 _MARGIN = 36
@@ -73,10 +73,7 @@ def draw(scene: Scene) -> str:
 
 def label_of(row: Row) -> list[str]:
     """What a row is called: its tags as people write them, with platforms; or its digest."""
-    names = []
-    for name, platform in row.names:
-        familiar = Reference(name.repository, name.tag, None).familiar()
-        names.append(f"{familiar} {platform}".rstrip())
+    names = [f"{familiar(name)} {platform}".rstrip() for name, platform in row.names]
     return names or [row.digest.short]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests import realimages
 from tests.bench.mounted import ROSSFS
+from tests.requirements import missing_tools
 
 NAME = "debian"
 
@@ -37,7 +38,7 @@ class Specimen:
         for layout in realimages.layouts():
             if layout.name == NAME:
                 return layout
-        if missing := realimages.missing_tools():
+        if missing := missing_tools(*realimages.NEEDED):
             raise SystemExit(
                 f"no layout {NAME} in ${realimages.VARIABLE}, and to make one there are missing: "
                 + ", ".join(missing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from rossfs.store.store import Store
 from tests import builders
 from tests.cli.conftest import Rossfs
 from tests.mounts import ROOT
+from tests.requirements import require_tools
 
 
 def test_every_command_option_and_status_is_in_the_page(rossfs: Rossfs) -> None:
@@ -44,11 +44,9 @@ def test_no_line_of_text_is_taken_for_a_request() -> None:
 
 
 def test_a_formatter_finds_no_fault_in_the_page() -> None:
-    formatter = shutil.which("groff")
-    if formatter is None:
-        pytest.skip("groff is not installed")
+    require_tools("groff")
     done = subprocess.run(
-        [formatter, "-man", "-Tutf8", "-ww", "-z"],
+        ["groff", "-man", "-Tutf8", "-ww", "-z"],
         input=render(group).encode(),
         capture_output=True,
         timeout=60,

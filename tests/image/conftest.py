@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.requirements import require_tools
 
 Tool = Callable[..., str]
 """tool(name, *arguments) -> its standard output."""
@@ -21,10 +22,7 @@ def tool(tmp_path: Path) -> Tool:
     home = tmp_path / "home"
 
     def run(name: str, *arguments: str | Path) -> str:
-        if shutil.which(name) is None:
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"{name} is not installed, and this is CI", pytrace=False)
-            pytest.skip(f"{name} is not installed")
+        require_tools(name)
         home.mkdir(exist_ok=True)
         # skopeo remembers where it saw blobs, below HOME.
         done = subprocess.run(

@@ -19,6 +19,7 @@ from rossfs.errors import CacheFull
 from rossfs.image.cache import Cache
 from rossfs.image.temporary import MEMORY_LIMIT, Temporary
 from tests.mounts import ROOT
+from tests.requirements import require_root
 
 NAMES = [f"{digit * 64}.toc" for digit in "abcdef"]
 NAME = NAMES[0]
@@ -394,8 +395,8 @@ def test_a_file_that_others_may_write_is_not_used(cache: Cache, directory: Path,
     assert cache.open(NAME) is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to somebody else is root's")
 def test_a_file_of_another_user_is_not_used(cache: Cache, directory: Path) -> None:
+    require_root("give a file to somebody else")
     put(cache, NAME, b"ours")
     os.chown(directory / NAME, 12345, 12345)
     assert cache.open(NAME) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from tests import mounts, realimages
 from tests.mounts import Mounted
 from tests.realimages import RealImages
+from tests.requirements import require_root, require_tools
 
 KINDS = ("gzip", "zstd", "docker", "plain")
 """The forms of the image; each is tagged lab/<kind>:latest."""
@@ -45,12 +45,8 @@ class RealMount(NamedTuple):
 @pytest.fixture(scope="session")
 def real_store(tmp_path_factory: pytest.TempPathFactory) -> RealStore:
     """The images, imported."""
-    if os.geteuid() != 0:
-        pytest.skip("devices and owners are root's")
-    missing = realimages.missing_tools()
-    if missing and os.environ.get("CI") != "true":
-        pytest.skip(f"not installed: {', '.join(missing)}")
-    assert not missing, f"not installed, and this is CI: {', '.join(missing)}"
+    require_root("make devices and files of others")
+    require_tools(*realimages.NEEDED)
     top = tmp_path_factory.mktemp("real")
     images = realimages.made(top)
     store = top / "store"

@@ -324,7 +324,7 @@ def test_bytes_that_go_bad_after_they_were_checked(
     native.chmod(0o600)
     with open(native, "r+b") as file:
         file.seek(size // 2)
-        file.write(b"XXXX")
+        file.write(b"bad!")
     assert refused(live.blob(digest).read_bytes) == "EIO"
     assert live.damaged() == [str(digest)]
     live.mounted.expect_log("is damaged")

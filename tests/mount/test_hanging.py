@@ -19,6 +19,7 @@ from rossfs.fs.mountpoint import Health, health
 from tests import leftovers
 from tests.builders import ross_store
 from tests.mounts import ENDED, ROOT, rossfs
+from tests.requirements import require_root
 
 pytestmark = pytest.mark.fuse
 
@@ -26,8 +27,7 @@ pytestmark = pytest.mark.fuse
 @pytest.fixture
 def hanging(tmp_path: Path) -> Iterator[Mount]:
     """A mount on `tmp_path/hang` that hangs, and whose server has been killed."""
-    if os.geteuid() != 0:
-        pytest.skip("mount(2) is root's")
+    require_root("call mount(2)")
     path = tmp_path / "hang"
     path.mkdir()
     command = [sys.executable, "-m", "tests.hanging", str(path)]

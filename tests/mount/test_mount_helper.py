@@ -17,6 +17,7 @@ import pytest
 
 from tests import mounts
 from tests.builders import ross_store
+from tests.requirements import require_root
 
 pytestmark = pytest.mark.fuse
 
@@ -39,8 +40,7 @@ PYTHONPATH={root} exec {python} -c 'from rossfs.cli.main import mount_helper; mo
 def run(tmp_path: Path) -> Run:
     """Runs a script as root in `tmp_path`, with `store` and `place` there; `called` gets the
     arguments of the helper."""
-    if os.geteuid() != 0:
-        pytest.skip("mount(8) is root's")
+    require_root("call mount(8)")
     (tmp_path / "place").mkdir()
     (tmp_path / "sbin").mkdir()
     helper = tmp_path / "sbin" / "mount.rossfs"

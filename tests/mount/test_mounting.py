@@ -20,6 +20,7 @@ from tests import mounts
 from tests.builders import RossStore, ross_store
 from tests.conftest import Mount
 from tests.mounts import rossfs
+from tests.requirements import require_root
 
 pytestmark = pytest.mark.fuse
 
@@ -174,8 +175,8 @@ def test_umount_clears_a_dead_mount_away(content: RossStore, mount: Mount) -> No
     assert mounted.in_table() is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="ending a connection from outside is root's")
 def test_a_connection_that_was_aborted_leaves_no_mount(content: RossStore, mount: Mount) -> None:
+    require_root("end a connection from outside")
     mounted = mount(content.root)
     there = mounted.in_table()
     assert there is not None
@@ -247,8 +248,8 @@ def test_a_store_with_an_odd_name_is_mounted(mount: Mount, tmp_path: Path) -> No
     assert there.source == str(store.root)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel lets root set it")
 def test_the_kernel_reads_ahead_as_far_as_it_was_told(content: RossStore, mount: Mount) -> None:
+    require_root("set how far the kernel reads ahead")
     for options, kib in [((), "1024"), (("readahead=2048",), "2048")]:
         there = mount(content.root, *options).in_table()
         assert there is not None

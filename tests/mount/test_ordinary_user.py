@@ -19,6 +19,7 @@ import pytest
 
 from tests import mounts
 from tests.builders import ross_store
+from tests.requirements import require_root
 
 pytestmark = pytest.mark.fuse
 
@@ -68,8 +69,7 @@ exec setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=-all sh -e
 def run(tmp_path: Path) -> Iterator[Run]:
     """Runs a script as an ordinary user, with the command `rossfs`, and `store` and `place` in the
     working directory."""
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user is root's")
+    require_root("become another user")
     missing = [tool for tool in ("unshare", "setpriv", "fusermount3") if shutil.which(tool) is None]
     assert not missing
     home = tmp_path / "home"

@@ -14,6 +14,7 @@ import pytest
 
 from tests import mounts, realimages
 from tests.mount.realmount import RealMount, import_into
+from tests.requirements import require_tools
 from tests.treecompare import compare
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(240)]
@@ -47,10 +48,7 @@ def run(*command: str | Path, status: int = 0) -> subprocess.CompletedProcess[st
 @pytest.fixture
 def podman() -> Iterator[Podman]:
     """podman(...) with a storage of its own, as root runs it on a machine without systemd."""
-    if shutil.which("podman") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("podman is not installed, and this is CI", pytrace=False)
-        pytest.skip("podman is not installed")
+    require_tools("podman")
     # Podman takes a runroot of up to 50 characters only.
     top = Path(tempfile.mkdtemp(prefix="rossfs-podman-"))
 
