@@ -43,6 +43,7 @@ _trouble = pytest.StashKey[list[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run tests that take minutes, too")
+    parser.addoption("--failures", metavar="FILE", help="list what failed in FILE, a line each")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -118,8 +119,24 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in terminalreporter.config.stash.get(_trouble, []):
+    config = terminalreporter.config
+    trouble = config.stash.get(_trouble, [])
+    for line in trouble:
         terminalreporter.write_line(line, red=True)
+    listed = config.getoption("--failures")
+    if listed is not None:
+        lines = [*_failures(terminalreporter), *trouble]
+        text = "".join(f"{line}\n" for line in lines)
+        Path(listed).write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _failures(reporter: pytest.TerminalReporter) -> Iterator[str]:
+    """A line for each test that failed, as pytest's own summary has it."""
+    for word in ("failed", "error"):
+        for report in reporter.stats.get(word, []):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            reason = f" - {crash.message.partition(chr(10))[0]}" if crash else ""
+            yield f"{word.upper()} {report.nodeid}{reason}"
 
 
 def _left(mark: str) -> list[int]:
