@@ -76,6 +76,8 @@ def command(
             else:
                 for each in total.adding(found):
                     click.echo(_line(each, exact=exact))
+    except BrokenPipeError:
+        raise  # no trouble of ours: main.py has a status for it
     except (RossfsError, OSError) as error:
         if not (exit_code or quiet) or status_of(error) != _DIFFERENT:
             raise

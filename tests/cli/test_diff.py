@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 import tarfile
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rossfs.oci.manifest import Manifest
 from rossfs.store.store import Store
 from tests.cli.conftest import Rossfs
+from tests.mounts import ROOT, ROSSFS
 from tests.stacking import layer, member, stack
 
 BASE = layer(
@@ -103,6 +105,22 @@ def test_the_exit_status_is_that_of_diff_where_it_is_wanted(rossfs: Rossfs, pair
         assert (ended.out, ended.err) == ("", "")
     rossfs("diff", "--quiet", "new:v1", "new:v1")
     rossfs("diff", "--quiet", "new:v1", "absent", status=3)
+
+
+@pytest.mark.parametrize("options", [[], ["--exit-code"], ["--exit-code", "--json"]])
+def test_a_reader_that_is_gone_is_silence(pair: Store, options: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [*ROSSFS, "--store", pair.paths.root, "diff", *options, "old:v1", "new:v1"],
+        cwd=ROOT,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_layers_do_not_matter(rossfs: Rossfs, store: Store) -> None:
