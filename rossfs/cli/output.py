@@ -19,8 +19,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def print_json(value: object) -> None:
-    """Print *value* as indented JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print *value* as indented JSON, in ASCII."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def print_json_array(values: Iterable[object]) -> None:

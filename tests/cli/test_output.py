@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rossfs.cli.output import count_text, print_table, size_text, time_text
+from rossfs.cli.output import (
+    count_text,
+    print_json,
+    print_json_array,
+    print_table,
+    size_text,
+    time_text,
+)
 from rossfs.store.store import Store
 from tests.builders import image_parts
 from tests.image.sources import layout_of, tar_of
@@ -46,6 +55,18 @@ def test_one_is_not_many() -> None:
 def test_columns_are_as_wide_as_they_need_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("A", "LONG"), [("xyz", "1"), ("x", "")])
     assert capsys.readouterr().out == "A    LONG\nxyz  1\nx\n"
+
+
+@pytest.mark.parametrize("print_", [print_json, lambda value: print_json_array([value])])
+def test_json_is_ascii_whatever_is_in_it(
+    print_: Callable[[object], None], capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A name that is no UTF-8 would make the whole no JSON, and a terminal acts on U+009B."""
+    value = {"path": os.fsdecode(b"/\xff"), "text": "\x1b\x9b\u202e\ud800"}
+    print_(value)
+    out = capsysbinary.readouterr().out
+    assert out.isascii()
+    assert json.loads(out) in (value, [value])
 
 
 def test_progress_is_drawn_on_a_terminal_only(store: Store, tmp_path: Path) -> None:
