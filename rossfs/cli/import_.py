@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from rossfs.cli import progress
 from rossfs.cli.layercache import layer_cache
 from rossfs.cli.output import count_text, print_json, size_text
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.cli.stdin import standard_input
 from rossfs.cli.termination import as_interrupt
 from rossfs.errors import UsageError
 from rossfs.image.import_ import Import, import_images
@@ -46,7 +45,7 @@ def command(settings: Settings, source: str, name: str | None, as_json: bool) ->
     Prints the digest and the tag of each image.
     """
     place = parse_source(source)
-    if place.path == STREAM and sys.stdin.isatty():
+    if place.path == STREAM and standard_input().isatty():
         raise UsageError("standard input is a terminal: pipe an archive into `rossfs import -`")
     with as_interrupt(), Store.open(settings.store) as store, progress.shown() as drawn:
         done = import_images(store, place, name, drawn, layer_cache(store))

@@ -10,6 +10,7 @@ import click
 
 from rossfs.cli.output import print_json
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.cli.stdin import standard_input
 from rossfs.errors import UsageError
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
@@ -63,7 +64,7 @@ def command(
 
 
 def _pieces(name: str) -> Iterator[bytes]:
-    fd = sys.stdin.fileno() if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    fd = standard_input().fileno() if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while data := _read(fd, name):
             yield data

@@ -14,6 +14,7 @@ import pytest
 
 from rossfs.cli.main import COMMANDS, LazyGroup, explain, rossfs, run, status_of
 from rossfs.errors import BlobNotFound, Interrupted
+from rossfs.store.store import Store
 from tests import mounts
 from tests.mounts import ROOT, ROSSFS
 
@@ -168,3 +169,15 @@ def test_a_closed_output_is_no_fault_of_the_program() -> None:
     )
     assert b"Traceback" not in ended.stderr
     assert ended.returncode == 0
+
+
+@pytest.mark.parametrize("command", ["put", "import"])
+def test_a_closed_input_is_told_in_one_line(store: Store, command: str) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", '"$@" <&-', "sh", *ROSSFS, "--store", store.paths.root, command, "-"],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (2, b"rossfs: standard input is closed\n")
