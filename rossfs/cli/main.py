@@ -14,7 +14,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 import click
 
@@ -133,15 +133,13 @@ def mount_helper() -> None:
     """Run `mount.rossfs`, as mount(8) calls it, and exit with its status."""
     from rossfs.cli.mount import helper
 
+    _prepare_output()
     sys.exit(helper(sys.argv[1:]))
 
 
 def run(argv: Sequence[str]) -> int:
     """Run `rossfs` with *argv*; returns the exit status and has told what went wrong."""
-    for stream in _standard_streams():
-        if isinstance(stream, io.TextIOWrapper):
-            # File names are any bytes: what Python decoded with escapes is printed as it was.
-            stream.reconfigure(errors="surrogateescape")
+    _prepare_output()
     try:
         status = _invoke(list(argv))
         sys.stdout.flush()
@@ -156,13 +154,16 @@ def run(argv: Sequence[str]) -> int:
     return status
 
 
-def _standard_streams() -> tuple[TextIO, TextIO]:
-    """Standard output and error; what the caller closed goes nowhere."""
+def _prepare_output() -> None:
+    """Make standard output and error take what is printed; what the caller closed goes nowhere."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    return sys.stdout, sys.stderr
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names are any bytes: what Python decoded with escapes is printed as it was.
+            stream.reconfigure(errors="surrogateescape")
 
 
 def _invoke(argv: list[str]) -> int:

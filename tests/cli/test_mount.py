@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,23 @@ def test_a_fake_mount_checks_what_it_can(
     assert helper([str(tmp_path / "store"), str(tmp_path / "place"), "-f", "-v"]) == 0
     assert "mounted on" in capsys.readouterr().out
     assert helper([str(tmp_path / "store"), str(tmp_path / "missing"), "-f"]) == 32
+
+
+def test_a_place_of_any_bytes_is_told_as_it_is(tmp_path: Path) -> None:
+    store = tmp_path / os.fsdecode(b"store\xff")
+    ross_store(store)
+    (tmp_path / "place").mkdir()
+    program = "from rossfs.cli.main import mount_helper; mount_helper()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, store, tmp_path / "place", "-f", "-v"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert os.fsencode(store) in ended.stdout
 
 
 def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
