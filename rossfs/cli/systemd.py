@@ -8,7 +8,9 @@ import sys
 
 import click
 
+from rossfs.errors import UsageError
 from rossfs.fs.options import parse
+from rossfs.oci.quotation import quote
 
 _UNIT = """\
 # Install as /etc/systemd/system/{name}.service, then: systemctl enable --now {name}
@@ -46,17 +48,20 @@ def command(store: str, mountpoint: str, options: tuple[str, ...]) -> None:
     """Print a systemd service that mounts STORE on MOUNTPOINT."""
     store, mountpoint = os.path.abspath(store), os.path.abspath(mountpoint)
     joined = ",".join(options)
-    parse(joined)  # better refused here than at boot
+    # Better refused here than at boot.
+    parse(joined)
+    for text in (store, mountpoint, joined):
+        _check(text)
     click.echo(
         _UNIT.format(
             name="rossfs-" + re.sub(r"[^A-Za-z0-9_.-]", "-", os.path.basename(mountpoint)),
             store=_text(store),
             mountpoint=_text(mountpoint),
             needed=f"{_word(store)} {_word(os.path.dirname(mountpoint))}",
-            command=_word(_program()),
-            options=f" -o {_word(joined)}" if joined else "",
-            store_word=_word(store),
-            mountpoint_word=_word(mountpoint),
+            command=_argument(_program()),
+            options=f" -o {_argument(joined)}" if joined else "",
+            store_word=_argument(store),
+            mountpoint_word=_argument(mountpoint),
         ),
         nl=False,
     )
@@ -73,9 +78,23 @@ def _text(path: str) -> str:
     return path.replace("%", "%%")
 
 
+def _check(text: str) -> None:
+    """UsageError if *text* would end a line of the unit, or join it with the next, or is no UTF-8,
+    which systemd wants (systemd.syntax(7))."""
+    odd = any(c < " " or c == "\x7f" or "\udc80" <= c <= "\udcff" for c in text)
+    if odd or text.endswith("\\"):
+        raise UsageError(f"no unit can hold {quote(text)}")
+
+
+def _argument(text: str) -> str:
+    """*text* as one word of a command line, in which $ begins a variable (systemd.service(5),
+    "Command lines")."""
+    return _word(text).replace("$", "$$")
+
+
 def _word(text: str) -> str:
-    """*text* as one word of a command line (systemd.service(5), "Command lines")."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """*text* as one of several words (systemd.syntax(7), "Quoting")."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return (
         escaped if text and all(c.isalnum() or c in "/._-=,:+@" for c in text) else f'"{escaped}"'
     )

@@ -48,6 +48,22 @@ def test_odd_paths_are_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     assert keys["ExecStart"].endswith(' -- "/a b\\"c" "/100%%$$x"')
 
 
+def test_a_dollar_begins_a_variable_in_commands_only(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = unit(capsys, "/100%$x", "/m")
+    assert keys["RequiresMountsFor"] == '"/100%%$x" /'
+
+
+@pytest.mark.parametrize("path", ["/a\nExecStartPre=b", "/a\x1b", "/a\udcff", "/a\\"])
+def test_a_path_that_would_break_the_unit_is_refused(
+    capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    for places in ((path, "/m"), ("/s", path)):
+        assert run(["systemd", *places]) == 2
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert "no unit can hold" in told.err
+
+
 def test_a_wrong_option_is_refused_here_and_not_at_boot(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
