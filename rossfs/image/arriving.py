@@ -11,7 +11,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from rossfs.errors import CacheFull, InvalidLayer, InvalidTable
+from rossfs.errors import CacheFull, IndexingFailed, InvalidLayer, InvalidTable
 from rossfs.image.cache import Cache
 from rossfs.image.indexing import Allowance, Outgrown, Pass
 from rossfs.image.tables import TOC, Tables
@@ -93,7 +93,7 @@ class ArrivingLayer:
         if self._pass is not None:
             try:
                 self._pass.feed(data)
-            except Outgrown:
+            except (Outgrown, IndexingFailed):
                 self._drop()
 
     def stored(self, digest: Digest) -> None:
@@ -105,8 +105,8 @@ class ArrivingLayer:
                 os.close(fd)
         except InvalidLayer as error:
             self._layers.warn(str(error))
-        except CacheFull:
-            # They will be made where there is room for them.
+        except (CacheFull, IndexingFailed):
+            # They will be made when they are needed, where that can be done.
             return
 
     def _is_layer(self, head: bytes) -> bool:

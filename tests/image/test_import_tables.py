@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rossfs.errors import DiffIdMismatch, DigestMismatch
+from rossfs.errors import DiffIdMismatch, DigestMismatch, IndexingFailed
+from rossfs.image.deflate import Library
 from rossfs.image.import_ import Import, import_images
 from rossfs.image.layers import Layers
 from rossfs.image.transport import parse_source
@@ -233,3 +234,18 @@ def test_media_types_are_not_believed(store: Store, tmp_path: Path) -> None:
     assert take(store, source).warnings == ()
     with opened(store) as layers:
         assert contents(layers.open(digest_of(TREE))) == {b"etc/motd": b"hello\n"}
+
+
+@pytest.mark.parametrize("size", [5, 5000])
+def test_without_a_library_for_gzip_layers_come_without_tables(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def nothing() -> tuple[Library, ...]:
+        raise IndexingFailed("neither zlib-ng nor libz can be loaded")
+
+    monkeypatch.setattr("rossfs.image.gzippass.libraries", nothing)
+    data = gzip.compress(TREE).ljust(size, b"\0")[:size]
+    done = take(store, image_of(tmp_path / "app", [data], [str(digest_of(TREE))]))
+    assert len(done.images) == 1
+    assert store.get_blob(digest_of(data)) == data
+    assert cached(cache_of(store)) == set()
