@@ -100,7 +100,8 @@ class _Open:
         self._fd = contents.open(content)
         self._contents = contents
         self._content: Content = content
-        self._times = times_of(self._fd)
+        # Not those of the open file: it may have been written to since it was found right.
+        self._times: Times = content.modified_ns, content.changed_ns
         """Of the bytes that are known to be right."""
         self.size = content.size
 

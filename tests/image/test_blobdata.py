@@ -7,6 +7,7 @@ import pytest
 from rossfs.errors import BlobNotFound, Damaged
 from rossfs.image.blobdata import BlobBytes
 from rossfs.oci.digest import Digest
+from rossfs.store.content import Content
 from rossfs.store.store import Store
 from tests.builders import OCTET_STREAM, RossStore, digest_of
 
@@ -209,3 +210,21 @@ def test_many_threads_hash_once(store: Store, monkeypatch: pytest.MonkeyPatch) -
         thread.join()
     assert sorted(read) == sorted(DATA[at : at + 7] for at in range(8))
     assert len(paths) == 1
+
+
+@pytest.mark.damages_store
+def test_a_write_while_the_file_is_opened_is_noticed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = put(store)
+    real = store.verifier.open
+
+    def written_to(content: Content) -> int:
+        fd = real(content)
+        with open(content.path, "r+b") as file:
+            file.write(b"wrong")
+        return fd
+
+    monkeypatch.setattr(type(store.verifier), "open", lambda _, content: written_to(content))
+    with pytest.raises(Damaged, match="is damaged"):
+        blob.read(0, 10)
