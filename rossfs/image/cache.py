@@ -118,7 +118,8 @@ class Cache:
     def discard(self, name: str) -> None:
         """Remove *name*, which was found to be damaged or is no longer needed; that of the shared
         directory is not used again."""
-        self._distrusted.add(name)
+        if self.shared is not None:
+            self._distrusted.add(name)
         self._remove(name)
 
     def _remove(self, name: str) -> None:

@@ -1,11 +1,12 @@
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from rossfs.image import tables
 from rossfs.image.cache import Cache
-from rossfs.image.tables import POINTS, TOC, Tables, table_name
+from rossfs.image.tables import POINTS, TOC, Tables, forget_tables, table_name
 from tests.builders import digest_of
 from tests.image.layering import cached
 
@@ -98,3 +99,14 @@ def test_a_large_table_is_mapped_even_where_there_is_no_room_for_a_copy(
     found = Tables(Cache(None), DIGEST)
     found.put({TOC: publish(cache, TOC)})
     assert content(found.open_mapped(TOC)) == DATA
+
+
+def test_forgetting_many_tables_takes_no_memory(tmp_path: Path) -> None:
+    cache = Cache(str(tmp_path / "cache"))
+    tracemalloc.start()
+    try:
+        forget_tables(cache, (digest_of(b"%d" % number) for number in range(5000)))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken < 200_000
