@@ -106,7 +106,13 @@ def _answer(ours: socket.socket, told: Callable[[int], None] | None) -> dict[str
             if told is not None:
                 told(*_COUNT.unpack(text))
         elif kind == b"D":
-            return dict(zip(text.decode().split(), fds, strict=True))
+            kinds = text.decode().split()
+            if len(fds) < len(kinds):
+                # The kernel leaves out those for which this process has no descriptors left.
+                for fd in fds:
+                    os.close(fd)
+                raise IndexingFailed("no room for the tables of a layer: too many open files")
+            return dict(zip(kinds, fds, strict=True))
         elif kind == b"E":
             name, _, reason = text.decode("utf-8", "surrogateescape").partition("\n")
             error = getattr(errors, name, RossfsError)

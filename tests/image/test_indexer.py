@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from rossfs.errors import Damaged, IndexingFailed, InvalidLayer
+from rossfs.image import indexer
 from rossfs.image.blobindex import SMALL, IndexingProgress
 from rossfs.image.cache import Cache
 from rossfs.image.indexer import index_apart
@@ -249,6 +251,17 @@ def test_nothing_stays_open(blob: int, tmp_path: Path) -> None:
         os.close(fd)
     with pytest.raises(Damaged):
         index_apart(blob, digest_of(b"other"), cache)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_answer_without_all_its_tables_is_none(tmp_path: Path) -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, open(tmp_path / "table", "wb") as table:
+        # The kernel leaves out what the receiver has no room for (unix(7), SCM_RIGHTS).
+        socket.send_fds(theirs, [b"Dtoc points"], [table.fileno()])
+        with pytest.raises(IndexingFailed):
+            indexer._answer(ours, None)
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
