@@ -20,6 +20,8 @@ CHUNK = 1 << 20
 _EXTENSION_LIMIT = 1 << 20  # a PAX header or long name; names of paths end at 4,096 anyway
 _SIZE_LIMIT = 1 << 62
 _ZEROS = bytes(BLOCK)
+_KEPT = ("path", "linkpath", "size")
+_SPARSE = "GNU.sparse."
 
 
 class Kind(Enum):
@@ -82,7 +84,12 @@ class TarReader:
             if kind in (b"x", b"L", b"K", b"g"):
                 body = self._extension(size)
                 if kind == b"x":
-                    extended.update(self._records(body))
+                    # Only what is asked for: any number of headers may come before an entry.
+                    for key, value in self._records(body):
+                        if key in _KEPT:
+                            extended[key] = value
+                        elif key.startswith(_SPARSE):
+                            extended[_SPARSE] = ""
                 elif kind != b"g":
                     extended["path" if kind == b"L" else "linkpath"] = _text(body)
                 continue
@@ -110,7 +117,7 @@ class TarReader:
         if "size" in extended:
             size = self._decimal(extended["size"])
         which = _KINDS.get(kind, Kind.OTHER)
-        if which is Kind.FILE and (name.endswith("/") or _is_sparse(extended)):
+        if which is Kind.FILE and (name.endswith("/") or _SPARSE in extended):
             which = Kind.OTHER
         # tar(5): links have no content, whatever their size field says; pax allows it for hard
         # links, and then nobody writes it.
@@ -202,7 +209,3 @@ class TarReader:
 
 def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _is_sparse(extended: dict[str, str]) -> bool:
-    return any(key.startswith("GNU.sparse.") for key in extended)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 
@@ -163,3 +165,34 @@ def test_sparse_files_are_not_taken_for_content() -> None:
     member.pax_headers = {"GNU.sparse.major": "1"}
     [entry] = reader(member.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
     assert entry.kind is Kind.OTHER
+
+
+def test_headers_without_an_entry_take_no_memory() -> None:
+    size, count = 1 << 20, 40
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(count):
+            value = b"x" * (size - 40)
+            record = b"%d GNU.sparse.%05d=%s\n" % (len(value) + 26, number, value)
+            member = tarfile.TarInfo("x")
+            member.type, member.size = b"x", len(record)
+            yield member.tobuf(tarfile.USTAR_FORMAT) + record + bytes(-len(record) % BLOCK)
+        yield tarfile.TarInfo("last").tobuf(tarfile.USTAR_FORMAT)
+
+    given, rest = pieces(), bytearray()
+
+    def read(length: int) -> bytes:
+        while len(rest) < length and (piece := next(given, b"")):
+            rest.extend(piece)
+        taken = bytes(rest[:length])
+        del rest[:length]
+        return taken
+
+    tracemalloc.start()
+    try:
+        [entry] = TarReader(read, "a.tar")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (entry.name, entry.kind) == ("last", Kind.OTHER)
+    assert peak < 10 * size
