@@ -83,7 +83,8 @@ class Verifier:
         with self._lock(content.path):
             bad = self._bad.get(content.path)
             if bad is not None and bad.identity != _identity(content):
-                del self._bad[content.path]
+                # `damaged` may have forgotten it meanwhile.
+                self._bad.pop(content.path, None)
                 bad = None
             if bad is not None:
                 raise Damaged(bad.reason)

@@ -12,7 +12,7 @@ from rossfs.store.access import Access
 from rossfs.store.content import Content, seal
 from rossfs.store.contents import Contents
 from rossfs.store.hashing import hash_file
-from rossfs.store.verify import Verifier, identity_of
+from rossfs.store.verify import Identity, Verifier, identity_of
 from tests.builders import OCTET_STREAM, RossStore, digest_of, ross_store
 
 DATA = b"a" * 100_000
@@ -187,3 +187,24 @@ def test_only_so_many_verdicts_are_kept(
         contents.verifier.check(content)
     needed = [contents.verifier.needs_check(content) for content in found]
     assert needed == [True, True, False, False, False]
+
+
+def test_damage_may_be_listed_while_it_is_checked(
+    ross: RossStore, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = ross.put_blob(OCTET_STREAM, DATA)
+    content = find(contents, digest)
+    flip(ross.path(digest))
+    with pytest.raises(Damaged):
+        contents.verifier.check(find(contents, digest))
+    ross.path(digest).write_bytes(DATA)
+    mended = find(contents, digest)
+    assert mended.changed_ns != content.changed_ns
+    real = verify._identity
+
+    def listed(found: Content) -> Identity:
+        contents.verifier.damaged()
+        return real(found)
+
+    monkeypatch.setattr(verify, "_identity", listed)
+    contents.verifier.check(mended)
