@@ -108,8 +108,10 @@ class Promise:
             durable.sync(fd, _WHAT, temporary)
             durable.publish(temporary, temporary + SUFFIX, _WHAT)
         except BaseException:
-            os.close(fd)
+            # Whoever is told that nothing was promised must not find it carried out.
+            durable.discard(temporary + SUFFIX)
             durable.discard(temporary)
+            os.close(fd)
             raise
         return cls(fd, temporary + SUFFIX, record)
 

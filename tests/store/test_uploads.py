@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,19 @@ def test_directories_in_the_scratch_directory_are_passed_over(store: Store) -> N
     assert list(uploads.orphans(store.paths)) == []
     with store.access.sweeping():
         assert list(uploads.leftovers(store.paths)) == []
+
+
+@pytest.mark.parametrize("last", ["written", "synced", "renamed", "directory synced"])
+def test_a_record_that_was_not_promised_is_gone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    def fail(step: str) -> None:
+        if step == f"commit record: {last}":
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(durable, "reached", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        make(store)
+    monkeypatch.setattr(durable, "reached", None)
+    assert list(uploads.records(store.paths)) == []
+    assert os.listdir(store.paths.scratch) == []
