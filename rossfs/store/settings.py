@@ -6,6 +6,7 @@ when it is told an option that also concerns others, such as a collection in ano
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 import msgpack
@@ -32,7 +33,7 @@ def read(paths: Paths) -> Settings:
         pin_age = float(record["pin_age"])
     except (OSError, ValueError, KeyError, TypeError, msgpack.UnpackException):
         return Settings()
-    return Settings(pin_age) if pin_age >= 0 else Settings()
+    return Settings(pin_age) if 0 <= pin_age < inf else Settings()
 
 
 def write(access: Access, settings: Settings) -> None:

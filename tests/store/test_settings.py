@@ -32,6 +32,8 @@ def test_what_was_chosen_is_kept(store: Store) -> None:
         msgpack.packb({"other": 1}),
         msgpack.packb({"pin_age": "soon"}),
         msgpack.packb({"pin_age": -1}),
+        msgpack.packb({"pin_age": float("nan")}),
+        msgpack.packb({"pin_age": float("inf")}),
     ],
 )
 def test_an_unreadable_file_is_the_default(store: Store, data: bytes) -> None:
