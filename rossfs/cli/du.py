@@ -9,6 +9,7 @@ import click
 from rossfs.cli.names import complete, familiar, resolve
 from rossfs.cli.output import count_text, print_fields, print_json, print_table, size_text
 from rossfs.cli.settings import Settings, pass_settings
+from rossfs.image.resolve import read
 from rossfs.image.usage import Amount, ImageUsage, Stored, Usage, files_in, survey, untagged
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
@@ -46,7 +47,7 @@ def command(
     What is common to several images is in the TOTAL of each, but only once in the last lines.
     """
     with Store.open(settings.store) as store:
-        wanted = [resolve(store, name).digest for name in names]
+        wanted = [read(store, resolve(store, name).digest).digest for name in names]
         usage = survey(store, *wanted)
         chosen = _chosen(usage, wanted)
         rest = untagged(store, usage)
@@ -102,7 +103,7 @@ def _layers(
     usage: Usage, image: ImageUsage, *, full: bool, exact: bool
 ) -> Iterator[tuple[str, str, str, str, str]]:
     """A row for each layer, and one for everything else that the image needs."""
-    layers = dict.fromkeys(layer for part in image.parts for layer in part.layers)
+    layers = _layers_of(image)
     for digest in layers:
         found = usage.contents[digest]
         name = str(digest) if full else digest.short
@@ -121,6 +122,11 @@ def _layers(
         size_text(own_size, exact=exact) if own_size else "-",
         "",
     )
+
+
+def _layers_of(image: ImageUsage) -> dict[Digest, None]:
+    """The layers of all parts of an image, each once, in their order."""
+    return dict.fromkeys(layer for part in image.parts for layer in part.layers)
 
 
 def _sum(contents: list[Stored], *, shared: bool) -> int:
@@ -169,13 +175,12 @@ def _image_json(usage: Usage, image: ImageUsage, *, layers: bool) -> dict[str, o
     if image.error:
         described["error"] = image.error
     if layers:
-        named = dict.fromkeys(layer for part in image.parts for layer in part.layers)
         described["layers"] = [
             {
                 "digest": str(digest),
                 "size": usage.contents[digest].size,
                 "images": usage.contents[digest].users,
             }
-            for digest in named
+            for digest in _layers_of(image)
         ]
     return described
