@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rossfs.cli.output import time_text
+from rossfs.cli.output import print_json, time_text
 from rossfs.errors import MountFailed, NotFound
 from rossfs.fs.mountinfo import Mount, mounts_on
 from rossfs.fs.mountpoint import Health, canonical, health
@@ -42,7 +42,7 @@ def command(mountpoint: str, as_json: bool) -> None:
     if state is Health.ANSWERS:
         status |= _told(path)
     if as_json:
-        click.echo(json.dumps(status, indent=2))
+        print_json(status)
     else:
         _print(status)
     if state is not Health.ANSWERS:
