@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from types import TracebackType
 from typing import Self
 
 from rossfs.errors import CacheFull, IndexingFailed, InvalidLayer, InvalidTable
@@ -74,12 +73,7 @@ class ArrivingLayer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._drop()
 
     def feed(self, data: bytes) -> None:

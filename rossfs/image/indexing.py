@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from rossfs.errors import Damaged, IndexingFailed, InvalidLayer
@@ -109,12 +108,7 @@ class Pass:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def feed(self, data: bytes) -> None:

@@ -17,7 +17,6 @@ import stat
 import struct
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from zlib import crc32
 
 import msgpack
@@ -103,12 +102,7 @@ class Toc:
     def __enter__(self) -> Toc:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     @property

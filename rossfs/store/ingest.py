@@ -18,7 +18,6 @@ import fcntl
 import os
 import stat
 import time
-from types import TracebackType
 from typing import Self
 
 from rossfs.errors import Busy, DigestMismatch, UsageError
@@ -124,12 +123,7 @@ class Ingest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.abort()
 
     @property
