@@ -1,6 +1,7 @@
 """How a layer is compressed, as its first bytes tell; media types are not believed.
 
 A `StreamPass` turns the bytes of a blob into those of the tar, once, from beginning to end.
+`decoded` is what those have in common whose library has decompressors in the form of `bz2`.
 """
 
 from __future__ import annotations
@@ -65,3 +66,29 @@ class StreamPass(Protocol):
     def finish(self) -> None:
         """The blob has ended.  InvalidLayer if it may not end here."""
         ...
+
+
+class Decompressor(Protocol):
+    """An object of bz2, lzma or zstd that decompresses one stream."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    def decompress(self, data: bytes | memoryview, max_length: int, /) -> bytes: ...
+
+
+def decoded(decompressor: Decompressor, data: bytes | memoryview) -> Iterator[bytes]:
+    """Give what *data*, the next bytes of a stream, decompresses to, in pieces of at most 1 MiB.
+
+    Ends when more input is needed, or the stream has ended.  The library's errors pass.
+    """
+    while True:
+        piece = decompressor.decompress(data, PIECE)
+        if piece:
+            yield piece
+        if decompressor.eof or decompressor.needs_input:
+            return
+        data = b""

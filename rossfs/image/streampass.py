@@ -11,7 +11,7 @@ import lzma
 from collections.abc import Callable, Iterator, Mapping
 
 from rossfs.errors import InvalidLayer
-from rossfs.image.compression import PIECE, Compression, StreamPass
+from rossfs.image.compression import PIECE, Compression, StreamPass, decoded
 from rossfs.image.zstdpass import ZstdPass
 
 XZ_MEMORY = 160 << 20
@@ -54,22 +54,13 @@ class Bzip2Pass:
             self._offset += len(left)
             while left:
                 decoder = self._decoder = self._decoder or bz2.BZ2Decompressor()
-                yield from self._decode(decoder, left)
+                try:
+                    yield from decoded(decoder, left)
+                except (OSError, ValueError) as error:
+                    raise InvalidLayer(f"damaged bzip2 data before byte {self._offset}") from error
                 left = decoder.unused_data if decoder.eof else b""
                 if decoder.eof:
                     self._decoder = None
-
-    def _decode(self, decoder: bz2.BZ2Decompressor, data: bytes | memoryview) -> Iterator[bytes]:
-        while True:
-            try:
-                piece = decoder.decompress(data, PIECE)
-            except (OSError, ValueError) as error:
-                raise InvalidLayer(f"damaged bzip2 data before byte {self._offset}") from error
-            if piece:
-                yield piece
-            if decoder.eof or decoder.needs_input:
-                return
-            data = b""
 
     def finish(self) -> None:
         if self._decoder is not None or not self._offset:
@@ -93,7 +84,12 @@ class XzPass:
                 left = self._without_padding(left)
             while left:
                 decoder = self._decoder = self._decoder or self._next_stream()
-                yield from self._decode(decoder, left)
+                try:
+                    yield from decoded(decoder, left)
+                except lzma.LZMAError as error:
+                    raise InvalidLayer(
+                        f"damaged xz data before byte {self._offset}: {error}"
+                    ) from error
                 left = b""
                 if decoder.eof:
                     self._decoder = None
@@ -110,20 +106,6 @@ class XzPass:
         left = data.lstrip(b"\0")
         self._padding += len(data) - len(left)
         return left
-
-    def _decode(self, decoder: lzma.LZMADecompressor, data: bytes) -> Iterator[bytes]:
-        while True:
-            try:
-                piece = decoder.decompress(data, PIECE)
-            except lzma.LZMAError as error:
-                raise InvalidLayer(
-                    f"damaged xz data before byte {self._offset}: {error}"
-                ) from error
-            if piece:
-                yield piece
-            if decoder.eof or decoder.needs_input:
-                return
-            data = b""
 
     def finish(self) -> None:
         if self._decoder is not None or not self._offset or self._padding % 4:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rossfs.errors import InvalidLayer
-from rossfs.image.compression import PIECE
+from rossfs.image.compression import decoded
 from rossfs.image.framenotes import FrameNotes
 from rossfs.image.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 from rossfs.image.zstdframes import WINDOW_LOG, FrameScanner
@@ -47,16 +47,11 @@ class ZstdPass:
         decoder = self._decoder
         if decoder is None:
             decoder = self._decoder = ZstdDecompressor(options=_OPTIONS)
-        while True:
-            try:
-                piece = decoder.decompress(part, PIECE)
-            except (ZstdError, EOFError) as error:
-                raise InvalidLayer(
-                    f"damaged zstd frame before byte {self._scanner.offset}: {error}"
-                ) from error
-            if piece:
+        try:
+            for piece in decoded(decoder, part):
                 self._length += len(piece)
                 yield piece
-            if decoder.eof or decoder.needs_input:
-                return
-            part = b""
+        except (ZstdError, EOFError) as error:
+            raise InvalidLayer(
+                f"damaged zstd frame before byte {self._scanner.offset}: {error}"
+            ) from error
