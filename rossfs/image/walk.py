@@ -7,7 +7,7 @@ its depth.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from rossfs.image.merged import Merged, Place
 from rossfs.image.rootfs import Rootfs
@@ -16,53 +16,55 @@ Item = Merged | Place
 
 _Pairs = Iterator[tuple[bytes, Item | None, Item | None]]
 
+Entry = TypeVar("Entry")
 
-class _Way:
-    """The path of the directory that is looked at.
 
-    One buffer: a path for each directory on the way would take the square of the depth.
+class _Way(Generic[Entry]):
+    """The way down to the directory that is looked at, and what is still to come in each on it.
+
+    The path is one buffer: one for each directory on the way would take the square of the depth.
     """
 
-    __slots__ = ("_ends", "_path")
+    __slots__ = ("_frames", "_path")
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterator[Entry]) -> None:
+        """*entries*: those of the directory that paths begin at."""
         self._path = bytearray()
-        self._ends = [0]
+        # Of each directory: the length of the path above it, and its entries that are left.
+        self._frames = [(0, entries)]
+
+    def next(self) -> Entry | None:
+        """The next entry: of the directory or, at its end, of the nearest above that has one."""
+        while self._frames:
+            above, entries = self._frames[-1]
+            entry = next(entries, None)
+            if entry is not None:
+                return entry
+            self._frames.pop()
+            del self._path[above:]
+        return None
 
     def to(self, name: bytes) -> bytes:
         """The path of *name* in the directory."""
         return bytes(self._path) + name
 
-    def enter(self, name: bytes) -> None:
-        """Go into the directory *name*; that of the root is empty."""
+    def enter(self, name: bytes, entries: Iterator[Entry]) -> None:
+        """Go into the directory *name*, which has *entries*; the name of the root is empty."""
+        self._frames.append((len(self._path), entries))
         if name:
             self._path += name
             self._path += b"/"
-        self._ends.append(len(self._path))
-
-    def leave(self) -> None:
-        """Go back to the directory that it is in."""
-        self._ends.pop()
-        if self._ends:
-            del self._path[self._ends[-1] :]
 
 
 def walk(rootfs: Rootfs, directory: Merged) -> Iterator[tuple[bytes, Item]]:
     """Everything below *directory*: the path from there, and what it is; a directory before what
     is in it."""
-    way = _Way()
-    frames = [iter(rootfs.entries(directory))]
-    while frames:
-        entry = next(frames[-1], None)
-        if entry is None:
-            frames.pop()
-            way.leave()
-            continue
+    way = _Way(iter(rootfs.entries(directory)))
+    while (entry := way.next()) is not None:
         name, item = entry
         yield way.to(name), item
         if isinstance(item, Merged):
-            way.enter(name)
-            frames.append(iter(rootfs.entries(item)))
+            way.enter(name, iter(rootfs.entries(item)))
 
 
 class Pair(NamedTuple):
@@ -87,21 +89,14 @@ class PairWalk:
         self._skip = True
 
     def __iter__(self) -> Iterator[Pair]:
-        way = _Way()
         top: _Pairs = iter([(b"", self._old.root, self._new.root)])
-        frames = [top]
-        while frames:
-            entry = next(frames[-1], None)
-            if entry is None:
-                frames.pop()
-                way.leave()
-                continue
+        way = _Way(top)
+        while (entry := way.next()) is not None:
             name, old, new = entry
             self._skip = False
             yield Pair(way.to(name), old, new)
             if not self._skip and (isinstance(old, Merged) or isinstance(new, Merged)):
-                way.enter(name)
-                frames.append(self._children(old, new))
+                way.enter(name, self._children(old, new))
 
     def _children(self, old: Item | None, new: Item | None) -> _Pairs:
         """The names of both in one order."""
