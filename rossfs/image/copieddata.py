@@ -22,10 +22,8 @@ from rossfs.image.frametable import FrameTable
 from rossfs.image.livedata import LiveData
 from rossfs.image.packed import Packed
 from rossfs.image.spans import SpanCache
+from rossfs.image.tables import FRAMES, table_name
 from rossfs.image.zstdpass import ZstdPass
-
-KIND = "frames"
-"""The kind of the file in the cache."""
 
 _FULL = 60.0
 """Seconds after which a cache that had no room is asked again."""
@@ -46,7 +44,7 @@ class CopiedData:
         self._digest = packed.digest
         self._cache = cache
         self._spans = spans
-        self._name = f"{packed.digest.hex}.{KIND}"
+        self._name = table_name(packed.digest, FRAMES)
         self._lock = threading.Lock()
         self._framed: FramedData | None = None
         # Held with the lock, but for reading.
