@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from rossfs.fs import blocking, presence
 from rossfs.fs.mountinfo import Mount, mounts_on
@@ -35,14 +36,18 @@ _TROUBLE = re.compile(r"WARNING|ERROR|CRITICAL|Traceback|Exception ignored")
 
 
 def rossfs(
-    *arguments: str | Path, timeout: float = 60.0, stdin: bytes = b""
+    *arguments: str | Path,
+    timeout: float = 60.0,
+    stdin: bytes = b"",
+    stdout: int | IO[bytes] = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command `rossfs` and return how it ended, with what it printed."""
     return subprocess.run(
         [*ROSSFS, *map(str, arguments)],
         cwd=ROOT,
         input=stdin,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         timeout=timeout,
         check=False,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ import pytest
 
 from rossfs.cli.main import run
 from rossfs.store.store import Store
+from tests import mounts
 
 
 class Ended(NamedTuple):
@@ -24,6 +27,16 @@ class Ended(NamedTuple):
     def json(self) -> Any:
         """Standard output, parsed."""
         return json.loads(self.out)
+
+
+def unread(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """How a command ends whose output nobody reads any more."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return mounts.rossfs(*arguments, stdout=writing)
+    finally:
+        os.close(writing)
 
 
 Rossfs = Callable[..., Ended]

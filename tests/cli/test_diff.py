@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import subprocess
 import tarfile
 
 import pytest
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 
 from rossfs.oci.manifest import Manifest
 from rossfs.store.store import Store
-from tests.cli.conftest import Rossfs
-from tests.mounts import ROOT, ROSSFS
+from tests.cli.conftest import Rossfs, unread
 from tests.stacking import layer, member, stack
 
 BASE = layer(
@@ -109,17 +107,7 @@ def test_the_exit_status_is_that_of_diff_where_it_is_wanted(rossfs: Rossfs, pair
 
 @pytest.mark.parametrize("options", [[], ["--exit-code"], ["--exit-code", "--json"]])
 def test_a_reader_that_is_gone_is_silence(pair: Store, options: list[str]) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    ended = subprocess.run(
-        [*ROSSFS, "--store", pair.paths.root, "diff", *options, "old:v1", "new:v1"],
-        cwd=ROOT,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-    os.close(writing)
+    ended = unread("--store", pair.paths.root, "diff", *options, "old:v1", "new:v1")
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rossfs.store.store import Store
-from tests import builders
+from tests import builders, mounts
 from tests.builders import OCI_MANIFEST
 from tests.cli.conftest import Rossfs
 from tests.image.exports import files_in
@@ -38,13 +38,8 @@ def test_it_says_what_it_exported(rossfs: Rossfs, store: Store, tmp_path: Path) 
 @pytest.mark.parametrize("form", [[], ["--format", "docker"], ["--json"]])
 def test_standard_output_has_the_archive_and_nothing_else(store: Store, form: list[str]) -> None:
     image = builders.image(store, tag="library/app:v1")
-    ended = subprocess.run(
-        [*ROSSFS, "--store", store.paths.root, "export", "app:v1", "-", *form],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
+    ended = mounts.rossfs("--store", store.paths.root, "export", "app:v1", "-", *form)
+    assert ended.returncode == 0
     files = files_in(ended.stdout)
     assert ("manifest.json" in files) == (form == ["--format", "docker"])
     assert files[blob_path(image.parts.layers[0])] == image.parts.layers[0]
@@ -75,14 +70,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(store: Store) -> None:
 def test_a_full_disk_is_status_7(store: Store) -> None:
     builders.image(store, tag="library/app:v1")
     with open("/dev/full", "wb") as full:
-        ended = subprocess.run(
-            [*ROSSFS, "--store", store.paths.root, "export", "app:v1", "-"],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
+        ended = mounts.rossfs("--store", store.paths.root, "export", "app:v1", "-", stdout=full)
     assert ended.returncode == 7
     assert ended.stderr.startswith(b"rossfs: no room to write standard output")
 

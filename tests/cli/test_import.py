@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rossfs.store.store import Store
+from tests import mounts
 from tests.builders import OCI_MANIFEST, config, digest_of, image_parts, layer, manifest
 from tests.cli.conftest import Rossfs
 from tests.image.sources import entry, layout, layout_of, tar_of, write_tree
@@ -21,14 +22,7 @@ from tests.mounts import ROOT, ROSSFS
 
 
 def piped(store: Store, data: bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
-        [*ROSSFS, "--store", store.paths.root, "import", *arguments],
-        input=data,
-        capture_output=True,
-        cwd=ROOT,
-        timeout=60,
-        check=False,
-    )
+    ended = mounts.rossfs("--store", store.paths.root, "import", *arguments, stdin=data)
     return subprocess.CompletedProcess(
         ended.args, ended.returncode, ended.stdout.decode(), ended.stderr.decode()
     )

@@ -16,6 +16,7 @@ from rossfs.cli.main import COMMANDS, LazyGroup, explain, rossfs, run, status_of
 from rossfs.errors import BlobNotFound, Interrupted
 from rossfs.store.store import Store
 from tests import mounts
+from tests.cli.conftest import unread
 from tests.mounts import ROOT, ROSSFS
 
 
@@ -120,30 +121,13 @@ def test_an_interrupt_is_told() -> None:
 
 def test_a_full_disk_behind_the_output_is_an_error() -> None:
     with open("/dev/full", "wb") as full:
-        ended = subprocess.run(
-            [*ROSSFS, "--help"],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
+        ended = mounts.rossfs("--help", stdout=full)
     assert ended.returncode == 7
     assert ended.stderr == b"rossfs: No space left on device\n"
 
 
 def test_a_reader_that_is_gone_is_silence() -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    ended = subprocess.run(
-        [*ROSSFS, "--help"],
-        cwd=ROOT,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-    os.close(writing)
+    ended = unread("--help")
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 

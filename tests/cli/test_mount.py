@@ -11,8 +11,9 @@ import pytest
 
 from rossfs.cli.mount import helper, parse_helper
 from rossfs.errors import InvalidOption, UsageError
+from tests import mounts
 from tests.builders import ross_store
-from tests.mounts import ROOT, ROSSFS
+from tests.mounts import ROOT
 
 
 def test_flags_come_after_the_places() -> None:
@@ -97,18 +98,9 @@ def test_a_place_of_any_bytes_is_told_as_it_is(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "mnt").mkdir()
     ross_store(tmp_path / "store")
-    ended = subprocess.run(
-        [
-            *(*ROSSFS, "mount", "-o", f"log={tmp_path}/none/log"),
-            *(tmp_path / "store", tmp_path / "mnt"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    log = f"{tmp_path}/none/log"
+    ended = mounts.rossfs("mount", "-o", f"log={log}", tmp_path / "store", tmp_path / "mnt")
     assert ended.returncode == 8
-    assert ended.stderr == (
-        f"rossfs: cannot write the log: {tmp_path}/none/log: No such file or directory\n"
+    assert ended.stderr.decode() == (
+        f"rossfs: cannot write the log: {log}: No such file or directory\n"
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from rossfs.store.store import Store
-from tests import builders
+from tests import builders, mounts
 from tests.builders import OCI_LAYER_GZIP, OCI_MANIFEST, digest_of, image_parts
 from tests.cli.conftest import Rossfs
-from tests.mounts import ROOT, ROSSFS
 
 
 def test_each_file_gets_a_line_with_its_digest(
@@ -72,14 +70,8 @@ def test_an_expected_digest_must_be_met(rossfs: Rossfs, store: Store, tmp_path: 
 
 def test_standard_input_is_a_file_too(store: Store) -> None:
     data = os.urandom(3_000_000)
-    ended = subprocess.run(
-        [*ROSSFS, "--store", store.paths.root, "put", "-"],
-        input=data,
-        cwd=ROOT,
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
+    ended = mounts.rossfs("--store", store.paths.root, "put", "-", stdin=data)
+    assert ended.returncode == 0
     assert ended.stdout.decode() == f"{digest_of(data)}\n"
     assert store.get_blob(digest_of(data)) == data
 
