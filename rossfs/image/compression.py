@@ -6,7 +6,7 @@ A `StreamPass` turns the bytes of a blob into those of the tar, once, from begin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Protocol
 
@@ -15,6 +15,13 @@ HEAD = 6
 
 PIECE = 1 << 20
 """The most bytes of the tar that a pass gives in one piece."""
+
+
+Read = Callable[[int, int], bytes]
+"""read(offset, length) of a blob; fewer bytes only at its end.  The bytes are verified."""
+
+ReadyRead = Callable[[int, int], bytes | None]
+"""The same, or None if that would have to wait."""
 
 
 class Compression(Enum):

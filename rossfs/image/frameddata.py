@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rossfs.errors import InvalidLayer, InvalidTable
+from rossfs.image.compression import Read
 from rossfs.image.frametable import FrameTable, Kind
-from rossfs.image.packed import Read
 from rossfs.image.spans import Shelf, SpanCache
 from rossfs.image.zstdpass import ZstdPass
 

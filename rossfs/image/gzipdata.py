@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from rossfs.errors import InvalidTable
-from rossfs.image.gzipdecoder import ISAL, ZLIB, GzipDecoder, Module, Read, ReadyRead
+from rossfs.image.compression import Read, ReadyRead
+from rossfs.image.gzipdecoder import ISAL, ZLIB, GzipDecoder, Module
 from rossfs.image.seekpoints import SeekPoints
 from rossfs.image.spans import Shelf, SpanCache
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, cast
 
 from isal import isal_zlib
 
+from rossfs.image.compression import Read, ReadyRead
 from rossfs.image.deflate import RAW
 from rossfs.image.emptyblocks import FILLINGS
 from rossfs.image.seekpoints import SeekPoint
@@ -20,12 +21,6 @@ INPUT = 64 << 10
 """Bytes of the blob that are read at once."""
 
 _HEADER_CRC, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16  # what a member's header has (RFC 1952, 2.3.1)
-
-Read = Callable[[int, int], bytes]
-"""read(offset, length) of the blob; fewer bytes only at its end.  The bytes are verified."""
-
-ReadyRead = Callable[[int, int], bytes | None]
-"""The same, or None if that would have to wait."""
 
 
 class Decoder(Protocol):

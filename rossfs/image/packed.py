@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rossfs.errors import InvalidLayer
-from rossfs.image.compression import Compression, StreamPass
+from rossfs.image.compression import Compression, Read, StreamPass
 from rossfs.image.streampass import stream_pass
 from rossfs.oci.digest import Digest
-
-Read = Callable[[int, int], bytes]
-"""Reads a blob: read(offset, length) -> bytes, fewer only at its end."""
 
 CHUNK = 256 << 10
 """Bytes of the blob that are read at once."""

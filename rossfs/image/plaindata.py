@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from rossfs.image.compression import Read, ReadyRead
 
 
 class PlainData:
@@ -11,11 +11,7 @@ class PlainData:
     *read* and *read_ready* are those of the blob; both know its bytes to be right.
     """
 
-    def __init__(
-        self,
-        read: Callable[[int, int], bytes],
-        read_ready: Callable[[int, int], bytes | memoryview | None],
-    ) -> None:
+    def __init__(self, read: Read, read_ready: ReadyRead) -> None:
         self.read = read
         self.read_ready = read_ready
 
