@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -40,8 +41,8 @@ def open_output(path: str) -> Iterator[tuple[int, str]]:
         return
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
-        raise FileNotFoundError(2, "No such directory", directory)
-    fd, temporary = durable.create(f"{directory}/.rossfs"[: -len("/.rossfs")], _mode(path))
+        raise FileNotFoundError(errno.ENOENT, "No such directory", directory)
+    fd, temporary = durable.create(directory, _mode(path))
     try:
         try:
             yield fd, path
@@ -56,7 +57,7 @@ def open_output(path: str) -> Iterator[tuple[int, str]]:
 
 
 def _mode(path: str) -> int:
-    """The mode of the file that is replaced, or what umask leaves of a new one's."""
+    """The mode of the file that is replaced; of a new one, that of all files that are exported."""
     try:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
