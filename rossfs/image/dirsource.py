@@ -19,7 +19,6 @@ from rossfs.oci.quotation import quote
 from rossfs.oci.recognise import recognise
 
 MANIFEST_FILE = "manifest.json"
-VERSION_FILE = "version"
 
 
 class DirSource:

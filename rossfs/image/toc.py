@@ -42,8 +42,6 @@ class Toc:
     __slots__ = ("_header", "_keys", "_view", "buffer", "count", "heap_offset", "implied",
                  "records_offset")  # fmt: skip
 
-    record_struct = RECORD
-
     buffer: mmap.mmap
     """The whole file; record *i* is the 64 bytes at `records_offset + 64 * i`."""
     records_offset: int

@@ -19,7 +19,7 @@ HEX_LENGTHS = {"sha256": 64, "sha512": 128, "blake3": 64}
 STORED_ALGORITHMS = ("sha256", "sha512")
 
 _DIGEST = re.compile(
-    "|".join(rf"({name}):([0-9a-f]{{{length}}})" for name, length in HEX_LENGTHS.items())
+    "|".join(rf"{name}:[0-9a-f]{{{length}}}" for name, length in HEX_LENGTHS.items())
 )
 _HEX_TEXT = {name: re.compile(rf"[0-9a-f]{{{length}}}") for name, length in HEX_LENGTHS.items()}
 _HEX_BYTES = {name: re.compile(rb"[0-9a-f]{%d}" % length) for name, length in HEX_LENGTHS.items()}
@@ -52,8 +52,7 @@ class Digest(NamedTuple):
         """Read `algorithm:hex`; raises InvalidDigest with what is wrong about *text*."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogateescape")
-        match = _DIGEST.fullmatch(text)
-        if match is None:
+        if _DIGEST.fullmatch(text) is None:
             raise InvalidDigest(_complaint(text))
         algorithm, _, encoded = text.partition(":")
         return cls(algorithm, encoded)
@@ -81,11 +80,6 @@ class Digest(NamedTuple):
         if 2 * len(raw) != length:
             raise InvalidDigest(f"a {algorithm} digest has {length // 2} bytes, not {len(raw)}")
         return cls(algorithm, raw.hex())
-
-    @staticmethod
-    def new_hasher(algorithm: str = "sha256") -> Hasher:
-        """Return a fresh hasher; raises InvalidDigest for what is not in STORED_ALGORITHMS."""
-        return hasher_for(algorithm)
 
     @property
     def raw(self) -> bytes:

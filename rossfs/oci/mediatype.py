@@ -17,8 +17,6 @@ OCI_LAYER_ZSTD = OCI_LAYER + "+zstd"
 OCI_FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 OCI_FOREIGN_GZIP = OCI_FOREIGN + "+gzip"
 OCI_FOREIGN_ZSTD = OCI_FOREIGN + "+zstd"
-OCI_EMPTY = "application/vnd.oci.empty.v1+json"
-OCI_LAYOUT_HEADER = "application/vnd.oci.layout.header.v1+json"
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

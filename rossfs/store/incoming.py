@@ -31,9 +31,7 @@ RESERVED = b".tmp"
 ERROR = "user.ross.error"
 """Extended attribute of a waiting file: why it was refused."""
 
-_LINK = re.compile(
-    rb"(?:\.\./)+blobs/(?:(sha256)/([0-9a-f]{64})|(sha512)/([0-9a-f]{128}))", re.DOTALL
-)
+_LINK = re.compile(rb"(?:\.\./)+blobs/(?:(sha256)/([0-9a-f]{64})|(sha512)/([0-9a-f]{128}))")
 _REASON_LIMIT = 1000
 _WHAT = "incoming"
 

@@ -52,7 +52,7 @@ def parse(data: bytes) -> Meta:
         raise InvalidMeta("a time is no number")
     if not (0 <= created_at < _SIZE_LIMIT and 0 <= accessed_at < _SIZE_LIMIT):
         raise InvalidMeta("a time is out of range")
-    if not _is_media_type(media_type):
+    if not is_media_type(media_type):
         raise InvalidMeta("media_type is no media type")
     return Meta(media_type, size, created_at, accessed_at)
 
@@ -63,7 +63,7 @@ def salvage_media_type(data: bytes) -> str | None:
         media_type = _load(data).get("media_type")
     except InvalidMeta:
         return None
-    return media_type if _is_media_type(media_type) else None
+    return media_type if is_media_type(media_type) else None
 
 
 def encode(area: Area, meta: Meta) -> bytes:
@@ -87,10 +87,6 @@ def changed(data: bytes, **fields: int | str) -> bytes:
 
 def is_media_type(text: object) -> bool:
     """Whether *text* can stand as media type in a .meta file: printable ASCII of bounded length."""
-    return _is_media_type(text)
-
-
-def _is_media_type(text: object) -> bool:
     return (
         type(text) is str
         and 0 < len(text) <= _MEDIA_TYPE_LIMIT

@@ -166,7 +166,7 @@ def test_fields_may_be_unpacked_from_the_map() -> None:
         index = at(toc, b"etc/passwd")
         assert RECORD.size == RECORD_SIZE == 64
         start = toc.records_offset + 64 * index
-        assert toc.record_struct.unpack_from(toc.buffer, start) == toc.record(index)
+        assert RECORD.unpack_from(toc.buffer, start) == toc.record(index)
         record = toc.record(index)
         name = toc.heap_offset + record.name_offset
         assert toc.buffer[name : name + record.name_length] == b"passwd"
