@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 
-from rossfs.oci.digest import Digest
+from rossfs.oci.digest import STORED_ALGORITHMS, Digest
 
 META = ".meta"
 """What Ross appends to the name of content for the name of its metadata."""
@@ -28,8 +28,8 @@ class Area(StrEnum):
         return "index" if self is Area.INDEXES else self.value.removesuffix("s")
 
 
-ALGORITHMS = ("sha256", "sha512")
-"""Algorithms under which content can be filed: those that Python can hash everywhere."""
+ALGORITHMS = STORED_ALGORITHMS
+"""Algorithms under which content can be filed: there is a directory for each in every area."""
 
 
 class Paths:
