@@ -1,4 +1,4 @@
-"""A store that Ross wrote, opened: what most tests of what stores do with others' content need."""
+"""A store that Ross wrote, opened as a whole or in part, and the steps of what is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rossfs.store import durable
+from rossfs.store.access import Access
+from rossfs.store.contents import Contents
 from rossfs.store.store import Store
 from tests.builders import RossStore, ross_store
 
@@ -24,3 +27,22 @@ def opened(ross: RossStore, request: pytest.FixtureRequest) -> Iterator[Store]:
         yield store
         if request.node.get_closest_marker("damages_store") is None:
             assert [str(found) for found in store.fsck() if found.is_damage] == []
+
+
+@pytest.fixture
+def contents(ross: RossStore) -> Contents:
+    return Contents(Access.open(str(ross.root)))
+
+
+@pytest.fixture
+def read_only(ross: RossStore) -> Contents:
+    return Contents(Access.open(str(ross.root), read_only=True))
+
+
+@pytest.fixture
+def steps() -> Iterator[list[str]]:
+    """The steps of `durable` that were reached."""
+    seen: list[str] = []
+    durable.reached = seen.append
+    yield seen
+    durable.reached = None

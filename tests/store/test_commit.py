@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,6 @@ from tests.builders import digest_of, image_parts, index
 from tests.mounts import ROOT
 
 DATA = b"some bytes\n" * 1000
-
-
-@pytest.fixture
-def steps() -> Iterator[list[str]]:
-    seen: list[str] = []
-    durable.reached = seen.append
-    yield seen
-    durable.reached = None
 
 
 def written(store: Store, data: bytes = DATA) -> tuple[Ingest, Stored]:

@@ -24,25 +24,9 @@ from tests.builders import (
     image_parts,
     index,
     layer,
-    ross_store,
 )
 
 LAYER = layer({"file": b"content"})
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def contents(ross: RossStore) -> Contents:
-    return Contents(Access.open(str(ross.root)))
-
-
-@pytest.fixture
-def read_only(ross: RossStore) -> Contents:
-    return Contents(Access.open(str(ross.root), read_only=True))
 
 
 def found(content: Content | None) -> Content:

@@ -1,20 +1,11 @@
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rossfs.errors import ReadOnlyStore, StoreFull
 from rossfs.store import durable
-
-
-@pytest.fixture
-def steps() -> Iterator[list[str]]:
-    seen: list[str] = []
-    durable.reached = seen.append
-    yield seen
-    durable.reached = None
 
 
 class Died(BaseException):

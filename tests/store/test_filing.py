@@ -3,7 +3,6 @@
 import json
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,14 +52,6 @@ def contents(root: Path) -> Contents:
 @pytest.fixture
 def ross(root: Path) -> RossStore:
     return ross_store(root)
-
-
-@pytest.fixture
-def steps() -> Iterator[list[str]]:
-    seen: list[str] = []
-    durable.reached = seen.append
-    yield seen
-    durable.reached = None
 
 
 # What it is

@@ -48,11 +48,6 @@ DEADLINE = 60.0
 
 
 @pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
 def app(ross: RossStore) -> Image:
     return image(ross, "app", tag="library/app:v1")
 

@@ -6,26 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from rossfs.store import settings
 from rossfs.store.settings import Settings
 from rossfs.store.store import Store
-from tests.builders import OCTET_STREAM, RossStore, image, ross_store
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def opened(ross: RossStore) -> Iterator[Store]:
-    with Store.open(str(ross.root)) as store:
-        yield store
+from tests.builders import OCTET_STREAM, RossStore, image
 
 
 def test_what_a_process_holds_stays(ross: RossStore, opened: Store) -> None:

@@ -9,13 +9,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rossfs.errors import Busy, DigestMismatch, ReadOnlyStore, UsageError
-from rossfs.store import durable
 from rossfs.store.access import Access
 from rossfs.store.content import is_sealed
 from rossfs.store.contents import Contents
@@ -42,14 +40,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def contents(root: Path) -> Contents:
     return Contents(Access.open(str(root)))
-
-
-@pytest.fixture
-def steps() -> Iterator[list[str]]:
-    seen: list[str] = []
-    durable.reached = seen.append
-    yield seen
-    durable.reached = None
 
 
 # Committing

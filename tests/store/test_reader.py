@@ -1,5 +1,4 @@
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,14 +9,9 @@ from rossfs.store.access import Access
 from rossfs.store.contents import Contents
 from rossfs.store.hashing import BUFFER
 from rossfs.store.reader import Reader, clip
-from tests.builders import OCTET_STREAM, RossStore, ross_store
+from tests.builders import OCTET_STREAM, RossStore
 
 DATA = bytes(range(256)) * (BUFFER // 100)
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
 
 
 def open_reader(ross: RossStore, data: bytes) -> Reader:

@@ -37,11 +37,6 @@ INVENTED = {Kind.MISSING_REFERENCE, Kind.DANGLING_TAG}
 
 
 @pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
 def app(ross: RossStore) -> Image:
     return image(ross, "app", tag="library/app:v1")
 

@@ -24,11 +24,6 @@ REPOSITORY = "library/nginx"
 
 
 @pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
 def tags(ross: RossStore) -> Tags:
     return open_tags(ross.root)
 

@@ -24,14 +24,9 @@ from rossfs.store import durable
 from rossfs.store.access import Access
 from rossfs.store.contents import Contents
 from rossfs.store.tags import TagInfo, TagName, Tags
-from tests.builders import CREATED, RossStore, digest_of, image, image_parts, index, ross_store
+from tests.builders import CREATED, RossStore, digest_of, image, image_parts, index
 
 REPOSITORY = "library/nginx"
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from rossfs.errors import Damaged
-from rossfs.store.access import Access
 from rossfs.store.content import Content, Unproven
 from rossfs.store.contents import Contents
 from rossfs.store.paths import Area
@@ -24,25 +23,9 @@ from tests.builders import (
     image_parts,
     index,
     layer,
-    ross_store,
 )
 
 LAYER = layer({"file": b"content"})
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def contents(ross: RossStore) -> Contents:
-    return Contents(Access.open(str(ross.root)))
-
-
-@pytest.fixture
-def read_only(ross: RossStore) -> Contents:
-    return Contents(Access.open(str(ross.root), read_only=True))
 
 
 def found(content: Content | None) -> Content:

@@ -13,19 +13,9 @@ from rossfs.store.content import Content, seal
 from rossfs.store.contents import Contents
 from rossfs.store.hashing import hash_file
 from rossfs.store.verify import Identity, Verifier, identity_of
-from tests.builders import OCTET_STREAM, RossStore, digest_of, ross_store
+from tests.builders import OCTET_STREAM, RossStore, digest_of
 
 DATA = b"a" * 100_000
-
-
-@pytest.fixture
-def ross(tmp_path: Path) -> RossStore:
-    return ross_store(tmp_path)
-
-
-@pytest.fixture
-def contents(ross: RossStore) -> Contents:
-    return Contents(Access.open(str(ross.root)))
 
 
 def find(contents: Contents, digest: Digest) -> Content:
