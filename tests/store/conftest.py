@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from rossfs.oci.digest import Digest
 from rossfs.store import durable
 from rossfs.store.access import Access
 from rossfs.store.contents import Contents
 from rossfs.store.store import Store
-from tests.builders import RossStore, ross_store
+from rossfs.store.tags import Tags
+from tests.builders import RossStore, image, ross_store
+from tests.store.tagging import open_tags
 
 
 @pytest.fixture
@@ -37,6 +40,21 @@ def contents(ross: RossStore) -> Contents:
 @pytest.fixture
 def read_only(ross: RossStore) -> Contents:
     return Contents(Access.open(str(ross.root), read_only=True))
+
+
+@pytest.fixture
+def tags(ross: RossStore) -> Tags:
+    return open_tags(ross.root)
+
+
+@pytest.fixture
+def first(ross: RossStore) -> Digest:
+    return image(ross, "first").manifest
+
+
+@pytest.fixture
+def second(ross: RossStore) -> Digest:
+    return image(ross, "second").manifest
 
 
 @pytest.fixture

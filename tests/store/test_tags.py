@@ -15,32 +15,10 @@ from rossfs.errors import (
     TagNotFound,
 )
 from rossfs.oci.digest import Digest
-from rossfs.store.access import Access
-from rossfs.store.contents import Contents
 from rossfs.store.tags import TagEntry, TagInfo, TagName, Tags
-from tests.builders import CREATED, RossStore, digest_of, image, ross_store
+from tests.builders import CREATED, RossStore, digest_of, ross_store
 
 REPOSITORY = "library/nginx"
-
-
-@pytest.fixture
-def tags(ross: RossStore) -> Tags:
-    return open_tags(ross.root)
-
-
-def open_tags(root: Path, *, read_only: bool = False) -> Tags:
-    access = Access.open(str(root), read_only=read_only)
-    return Tags(access, Contents(access))
-
-
-@pytest.fixture
-def first(ross: RossStore) -> Digest:
-    return image(ross, "first").manifest
-
-
-@pytest.fixture
-def second(ross: RossStore) -> Digest:
-    return image(ross, "second").manifest
 
 
 # Looking

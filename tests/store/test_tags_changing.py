@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -21,32 +20,11 @@ from rossfs.errors import (
 )
 from rossfs.oci.digest import Digest
 from rossfs.store import durable
-from rossfs.store.access import Access
-from rossfs.store.contents import Contents
 from rossfs.store.tags import TagInfo, TagName, Tags
 from tests.builders import CREATED, RossStore, digest_of, image, image_parts, index
+from tests.store.tagging import open_tags
 
 REPOSITORY = "library/nginx"
-
-
-@pytest.fixture
-def tags(ross: RossStore) -> Tags:
-    return open_tags(ross.root)
-
-
-def open_tags(root: Path, *, read_only: bool = False) -> Tags:
-    access = Access.open(str(root), read_only=read_only)
-    return Tags(access, Contents(access))
-
-
-@pytest.fixture
-def first(ross: RossStore) -> Digest:
-    return image(ross, "first").manifest
-
-
-@pytest.fixture
-def second(ross: RossStore) -> Digest:
-    return image(ross, "second").manifest
 
 
 # Changing
