@@ -204,6 +204,12 @@ class Putter(Protocol):
     def set_tag(self, repository: str, tag: str, digest: Digest, /) -> object: ...
 
 
+def set_tag(store: Putter, tag: str, digest: Digest) -> None:
+    """Let the tag "repository:tag" name *digest*."""
+    repository, _, short = tag.rpartition(":")
+    store.set_tag(repository, short, digest)
+
+
 def image(
     store: Putter,
     name: str = "app",
@@ -219,8 +225,7 @@ def image(
         store.put_blob(media_type, data)
     store.put_manifest(parts.manifest, parts.media_type)
     if tag is not None:
-        repository, _, short = tag.rpartition(":")
-        store.set_tag(repository, short, parts.digest)
+        set_tag(store, tag, parts.digest)
     return Image(parts.digest, digest_of(parts.config), tuple(map(digest_of, parts.layers)), parts)
 
 

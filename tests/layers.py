@@ -341,8 +341,7 @@ class LayeredImage(NamedTuple):
         kind = builders.DOCKER_MANIFEST if self.docker else builders.OCI_MANIFEST
         store.put_manifest(self.manifest, kind)
         if tag is not None:
-            repository, _, short = tag.rpartition(":")
-            store.set_tag(repository, short, self.digest)
+            builders.set_tag(store, tag, self.digest)
         return self.digest
 
     def write_layout(self, path: Path, tag: str = "latest") -> Path:

@@ -64,6 +64,5 @@ def stack(
     manifest = builders.manifest(config, layers, layer_types=types)
     digest, _ = store.put_manifest(manifest, OCI_MANIFEST)
     for tag in tags:
-        repository, _, short = tag.rpartition(":")
-        store.set_tag(repository, short, digest)
+        builders.set_tag(store, tag, digest)
     return digest
