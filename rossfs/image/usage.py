@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rossfs.errors import ManifestNotFound, RossfsError
-from rossfs.image.complete import DEPTH
+from rossfs.image.resolve import DEPTH
 from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.recognise import parse_as
-from rossfs.store.paths import Area, Paths
+from rossfs.store.areas import stored_size
 from rossfs.store.store import Store
 from rossfs.store.tags import TagName
 
@@ -128,7 +128,7 @@ def untagged(store: Store, usage: Usage) -> Amount:
     for digest in store.contents.everything():
         known = usage.contents.get(digest)
         if known is None or not known.tagged:
-            found = _file_size(store.paths, digest)
+            found = stored_size(store.paths, digest)
             count += found is not None
             size += found or 0
     return Amount(count, size)
@@ -188,7 +188,7 @@ class _Survey:
         for one in contents:
             known = self.contents.get(one)
             if known is None:
-                known = Stored(_file_size(self._store.paths, one), 0, False)
+                known = Stored(stored_size(self._store.paths, one), 0, False)
             self.contents[one] = Stored(known.size, known.users + 1, known.tagged or bool(names))
         return ImageUsage(digest, names, tuple(parts), tuple(contents), 0, 0, 0.0, 0, error)
 
@@ -221,15 +221,3 @@ class _Survey:
 def _below(manifests: Iterable[Descriptor]) -> Iterator[tuple[Digest, str]]:
     for item in manifests:
         yield item.digest, "" if item.platform is None else str(item.platform)
-
-
-def _file_size(paths: Paths, digest: Digest) -> int | None:
-    """Bytes of the file that holds *digest*, right or wrong; None if there is none."""
-    if not digest.is_stored:
-        return None
-    for area in Area:
-        try:
-            return os.lstat(paths.content(area, digest)).st_size
-        except OSError:
-            continue
-    return None

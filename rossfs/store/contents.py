@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from rossfs.errors import Damaged, InvalidDocument, NotFound, RossfsError
-from rossfs.oci.digest import Digest, is_hex_name
+from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import Kind, kind_of
-from rossfs.store import durable, meta, smallfile
+from rossfs.store import areas, durable, meta, smallfile
 from rossfs.store.access import Access
 from rossfs.store.content import Content, Unproven, is_sealed
 from rossfs.store.meta import Meta
@@ -221,11 +221,11 @@ class Contents:
         MANIFESTS and INDEXES the media type decides, so each .meta of manifests/ is read.
         """
         if area is Area.BLOBS:
-            yield from self._names(Area.BLOBS)
+            yield from areas.listed(self.access.paths, Area.BLOBS)
             return
         if area is Area.INDEXES:
-            yield from self._names(Area.INDEXES)
-        for digest in self._names(Area.MANIFESTS):
+            yield from areas.listed(self.access.paths, Area.INDEXES)
+        for digest in areas.listed(self.access.paths, Area.MANIFESTS):
             lies_in_indexes = self._lies_in(Area.INDEXES, digest)
             if lies_in_indexes:
                 continue
@@ -235,11 +235,11 @@ class Contents:
 
     def everything(self) -> Iterator[Digest]:
         """The digests of the content of all areas, each once."""
-        yield from self._names(Area.BLOBS)
-        for digest in self._names(Area.MANIFESTS):
+        yield from areas.listed(self.access.paths, Area.BLOBS)
+        for digest in areas.listed(self.access.paths, Area.MANIFESTS):
             if not self._lies_in(Area.BLOBS, digest):
                 yield digest
-        for digest in self._names(Area.INDEXES):
+        for digest in areas.listed(self.access.paths, Area.INDEXES):
             if not self._lies_in(Area.BLOBS, digest) and not self._lies_in(Area.MANIFESTS, digest):
                 yield digest
 
@@ -250,18 +250,6 @@ class Contents:
 
     def _lies_in(self, area: Area, digest: Digest, suffix: str = "") -> bool:
         return os.path.lexists(self._prefixes[area][digest.algorithm] + digest.hex + suffix)
-
-    def _names(self, area: Area) -> Iterator[Digest]:
-        for algorithm, prefix in self._prefixes[area].items():
-            try:
-                entries = os.scandir(prefix)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            with entries:
-                for entry in entries:
-                    name = entry.name
-                    if is_hex_name(name, algorithm) and entry.is_file(follow_symlinks=False):
-                        yield Digest(algorithm, name)
 
     # Using
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rossfs.errors import Damaged, InvalidDocument
-from rossfs.oci.digest import Digest, is_hex_name
+from rossfs.oci.digest import Digest
 from rossfs.oci.index import Index
 from rossfs.oci.mediatype import Kind, kind_of
 from rossfs.oci.recognise import parse_as
 from rossfs.store import smallfile
-from rossfs.store.paths import ALGORITHMS, Area, Paths
+from rossfs.store.paths import Area, Paths
 from rossfs.store.sniffing import DOCUMENT_LIMIT
 
 AREAS = (Area.INDEXES, Area.MANIFESTS)
@@ -95,25 +95,6 @@ def read_filed_as_blob(paths: Paths, digest: Digest) -> bytes | None:
 def is_stored(paths: Paths, digest: Digest) -> bool:
     """Whether something lies in manifests/ or indexes/ under *digest*."""
     return any(os.path.lexists(paths.content(area, digest)) for area in AREAS)
-
-
-def names(directory: str, algorithm: str) -> Iterator[Digest]:
-    """The digests under which regular files lie in *directory*, in no order; it may be missing."""
-    try:
-        entries = os.scandir(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    with entries:
-        for entry in entries:
-            if is_hex_name(entry.name, algorithm) and entry.is_file(follow_symlinks=False):
-                yield Digest(algorithm, entry.name)
-
-
-def listed(paths: Paths, *areas: Area) -> Iterator[Digest]:
-    """The digests of all files in *areas*; one that lies in two of them comes twice."""
-    for area in areas:
-        for algorithm in ALGORITHMS:
-            yield from names(paths.area(area, algorithm), algorithm)
 
 
 def _read(path: str, digest: Digest) -> bytes | None:

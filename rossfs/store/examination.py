@@ -21,11 +21,12 @@ from rossfs.oci.mediatype import Kind as MediaKind
 from rossfs.oci.mediatype import is_foreign, kind_of
 from rossfs.oci.recognise import parse_as
 from rossfs.store import meta, smallfile
+from rossfs.store.areas import scan, stored_size
 from rossfs.store.content import is_sealed
 from rossfs.store.finding import Cure, Fault, Finding, Kind, Severity, place
 from rossfs.store.hashing import hash_file
 from rossfs.store.meta import Meta
-from rossfs.store.paths import ALGORITHMS, META, Area, Paths
+from rossfs.store.paths import ALGORITHMS, META, Area
 from rossfs.store.recheck import Recheck
 from rossfs.store.sniffing import DOCUMENT_LIMIT, read_whole
 from rossfs.store.verify import Identity, identity_of
@@ -65,7 +66,7 @@ class Examiner:
     def everything(self) -> Iterator[Fault]:
         """The faults of all three areas."""
         for area in (Area.BLOBS, Area.MANIFESTS, Area.INDEXES):
-            for entry in _scan(os.path.dirname(self._paths.area(area))):
+            for entry in scan(os.path.dirname(self._paths.area(area))):
                 if entry.name not in ALGORITHMS or not entry.is_dir():
                     yield self._stray(entry.path, "is neither content nor a directory of it")
             for algorithm in ALGORITHMS:
@@ -84,7 +85,7 @@ class Examiner:
             yield from self._content(area, digest)
 
     def _directory(self, area: Area, algorithm: str) -> Iterator[Fault]:
-        for entry in _scan(self._paths.area(area, algorithm)):
+        for entry in scan(self._paths.area(area, algorithm)):
             name = entry.name.removesuffix(META)
             if not is_hex_name(name, algorithm):
                 yield self._stray(entry.path, f"is not named as content of {algorithm} is")
@@ -300,20 +301,6 @@ class Examiner:
         return Fault(Finding(kind, severity, place(self._paths, path), text), path)
 
 
-def stored_size(paths: Paths, digest: Digest) -> int | None:
-    """The bytes of the regular file that holds *digest*, right or wrong; None if there is none."""
-    if not digest.is_stored:
-        return None
-    for area in Area:
-        try:
-            status = os.lstat(paths.content(area, digest))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if stat.S_ISREG(status.st_mode):
-            return status.st_size
-    return None
-
-
 def _read_meta(path: str) -> tuple[Meta | None, str]:
     """What the .meta beside *path* says, or what is wrong with it."""
     try:
@@ -341,12 +328,3 @@ def _kind_of_file(mode: int) -> str:
         if test(mode):
             return noun
     return "a device"
-
-
-def _scan(directory: str) -> Iterator[os.DirEntry[str]]:
-    try:
-        entries = os.scandir(directory)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    with entries:
-        yield from entries

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rossfs.oci.digest import Digest, is_hex_name
 from rossfs.store import arrivals, documents, durable, settings, uploads
+from rossfs.store.areas import listed, scan
 from rossfs.store.arrivals import Arrivals
 from rossfs.store.digestset import DigestList, DigestSet
 from rossfs.store.incoming import Pin
@@ -107,7 +108,7 @@ class _Collection:
         for path, digest in self._store.tags.roots():
             self._marker.mark(digest, f"the tag {path}", is_document=True)
         if not self._delete_untagged or self._grace > 0:
-            for digest in documents.listed(self._paths, *documents.AREAS):
+            for digest in listed(self._paths, *documents.AREAS):
                 if digest not in self._marker.kept and self._is_root(digest):
                     self._marker.mark(digest, "an untagged manifest")
 
@@ -170,12 +171,12 @@ class _Collection:
     def _candidates(self) -> Iterator[tuple[tuple[Area, ...], Iterable[Digest]]]:
         """What is not marked, in the order in which it may be removed: (where to look, digests)."""
         found = DigestSet()
-        for digest in documents.listed(self._paths, *documents.AREAS):
+        for digest in listed(self._paths, *documents.AREAS):
             if digest not in self._marker.kept:
                 found.add(digest)
         yield documents.AREAS, referrers_first(self._paths, found)
         blobs = DigestList()
-        for digest in documents.listed(self._paths, Area.BLOBS):
+        for digest in listed(self._paths, Area.BLOBS):
             if digest not in self._marker.kept:
                 blobs.append(digest)
         yield (Area.BLOBS,), blobs
@@ -237,16 +238,12 @@ class _Collection:
         """The digests of .meta files in *area* that lie alone."""
         found = DigestList()
         for algorithm in ALGORITHMS:
-            with (
-                contextlib.suppress(FileNotFoundError, NotADirectoryError),
-                os.scandir(self._paths.area(area, algorithm)) as entries,
-            ):
-                for entry in entries:
-                    name = entry.name.removesuffix(META)
-                    if name != entry.name and is_hex_name(name, algorithm):
-                        digest = Digest(algorithm, name)
-                        if not os.path.lexists(self._paths.content(area, digest)):
-                            found.append(digest)
+            for entry in scan(self._paths.area(area, algorithm)):
+                name = entry.name.removesuffix(META)
+                if name != entry.name and is_hex_name(name, algorithm):
+                    digest = Digest(algorithm, name)
+                    if not os.path.lexists(self._paths.content(area, digest)):
+                        found.append(digest)
         return found
 
     def _alone(self, area: Area, digests: Iterable[Digest]) -> Iterator[str]:

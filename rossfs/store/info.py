@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from rossfs.store import documents
+from rossfs.store import areas
 from rossfs.store.paths import Area
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def gather(store: Store) -> StoreInfo:
     size = 0
     counts = dict.fromkeys(Area, 0)
     for area in Area:
-        for digest in documents.listed(paths, area):
+        for digest in areas.listed(paths, area):
             # An index lies in manifests/ too, hard-linked or copied.
             if area is Area.INDEXES and os.path.lexists(paths.content(Area.MANIFESTS, digest)):
                 continue

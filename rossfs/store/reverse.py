@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from rossfs.errors import Damaged
 from rossfs.oci.digest import Digest
-from rossfs.store import documents
+from rossfs.store import areas, documents
 from rossfs.store.digestset import DigestSet
 from rossfs.store.paths import ALGORITHMS, Paths
 
@@ -85,7 +85,7 @@ class ReverseIndex:
                     continue
                 now = time.time_ns()
                 complete = True
-                for digest in documents.names(directory, algorithm):
+                for digest in areas.names(directory, algorithm):
                     if digest not in self._read:
                         complete = self._add(digest) and complete
                 if complete and modified_ns < now - _SETTLED_NS:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rossfs.errors import Damaged
 from rossfs.oci.digest import Digest
 from rossfs.store import documents, tagfile
-from rossfs.store.examination import stored_size
+from rossfs.store.areas import stored_size
 from rossfs.store.finding import Cure, Fault, Finding, Kind, Severity, place
 from rossfs.store.paths import Paths
 from rossfs.store.recheck import Recheck

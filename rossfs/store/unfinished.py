@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import stat
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rossfs.oci.quotation import quote
 from rossfs.store import smallfile, uploads
-from rossfs.store.examination import stored_size
+from rossfs.store.areas import scan, stored_size
 from rossfs.store.finding import Cure, Fault, Finding, Kind, Severity, place
 from rossfs.store.incoming import Incoming
 from rossfs.store.paths import Paths
@@ -67,7 +66,8 @@ def _link(incoming: Incoming, paths: Paths, recheck: Recheck, name: bytes) -> It
 
 
 def _records(paths: Paths, recheck: Recheck) -> Iterator[Fault]:
-    for path in _files(paths.scratch):
+    for entry in scan(paths.scratch):
+        path = entry.path
         if not path.endswith(SUFFIX):
             continue
         try:
@@ -95,7 +95,8 @@ def _leftovers(paths: Paths, recheck: Recheck) -> list[Fault]:
         (paths.scratch, "is a temporary file of a process that is dead"),
         (paths.pins, "holds content for a process that is dead"),
     ):
-        for path in _files(directory):
+        for entry in scan(directory):
+            path = entry.path
             below = path.removeprefix(f"{paths.incoming}/")
             if path.endswith(SUFFIX) or below in promised or not _is_left(path, recheck):
                 continue
@@ -134,15 +135,6 @@ def _is_locked(path: str) -> bool:
     finally:
         os.close(fd)
     return False
-
-
-def _files(directory: str) -> Iterator[str]:
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError),
-        os.scandir(directory) as entries,
-    ):
-        for entry in entries:
-            yield entry.path
 
 
 def _fault(paths: Paths, kind: Kind, path: str, text: str) -> Fault:
