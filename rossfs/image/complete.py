@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rossfs.errors import Damaged, InvalidDocument, ManifestNotFound, MissingContent
+from rossfs.image.resolve import DEPTH
 from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest, hasher_for
 from rossfs.oci.manifest import Manifest
@@ -14,7 +15,6 @@ from rossfs.oci.recognise import parse_as
 from rossfs.store.pins import Hold
 from rossfs.store.store import Store
 
-DEPTH = 8
 _NAMED = 5
 
 

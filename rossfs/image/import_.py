@@ -17,6 +17,7 @@ from rossfs.image.intake import Intake
 from rossfs.image.naming import Named, choose
 from rossfs.image.opening import open_source
 from rossfs.image.progress import SILENT, Progress
+from rossfs.image.resolve import DEPTH
 from rossfs.image.source import Source
 from rossfs.image.transport import Place
 from rossfs.image.workers import Workers
@@ -28,9 +29,6 @@ from rossfs.oci.mediatype import is_foreign
 from rossfs.oci.recognise import parse_as
 from rossfs.oci.reference import Reference
 from rossfs.store.store import Store
-
-DEPTH = 8
-"""Indexes within indexes that are followed: real ones have one level, seldom two."""
 
 DOCUMENT_ROOM = 256 << 20
 """Bytes of manifests and indexes in one import; they are kept in memory until they are stored."""

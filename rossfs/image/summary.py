@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rossfs.errors import RossfsError
-from rossfs.image.complete import DEPTH
+from rossfs.image.resolve import DEPTH
 from rossfs.oci.config import Config
 from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
