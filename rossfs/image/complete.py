@@ -11,11 +11,10 @@ from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest, hasher_for
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.mediatype import is_foreign
+from rossfs.oci.quotation import first_of
 from rossfs.oci.recognise import parse_as
 from rossfs.store.pins import Hold
 from rossfs.store.store import Store
-
-_NAMED = 5
 
 
 class Document(NamedTuple):
@@ -81,8 +80,7 @@ def _stored(store: Store, blobs: dict[Digest, Descriptor], hold: Hold) -> tuple[
         elif not is_foreign(descriptor.media_type):
             missing.append(str(digest))
     if missing:
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        raise MissingContent(f"the store lacks {', '.join(missing[:_NAMED])}{more}")
+        raise MissingContent(f"the store lacks {first_of(missing)}")
     return tuple(found)
 
 

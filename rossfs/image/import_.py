@@ -26,14 +26,13 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.index import Index
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.mediatype import is_foreign
+from rossfs.oci.quotation import first_of
 from rossfs.oci.recognise import parse_as
 from rossfs.oci.reference import Reference
 from rossfs.store.store import Store
 
 DOCUMENT_ROOM = 256 << 20
 """Bytes of manifests and indexes in one import; they are kept in memory until they are stored."""
-
-_NAMED = 5  # missing blobs that a message lists
 
 
 class Imported(NamedTuple):
@@ -125,7 +124,7 @@ class _Gathering:
             if (size := self._wanted(descriptor)) is not None
         ]
         if self._missing:
-            raise MissingContent(_incomplete(self._source.name, self._missing))
+            raise MissingContent(f"{self._source.name} lacks {first_of(self._missing)}")
         workers.run(job for _, job in sorted(jobs, key=lambda job: -job[0]))
         for document in self._documents.values():
             if document is not None:
@@ -225,8 +224,3 @@ def _check(descriptor: Descriptor, data: bytes, source: str) -> None:
         raise DigestMismatch(
             f"{descriptor.digest} in {source} has {len(data)} bytes; {descriptor.size} were said"
         )
-
-
-def _incomplete(source: str, missing: list[str]) -> str:
-    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-    return f"{source} lacks " + ", ".join(missing[:_NAMED]) + more

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from rossfs.errors import InvalidReference, TagNotFound, UsageError
 from rossfs.image.source import Root
 from rossfs.image.transport import STREAM, Place
-from rossfs.oci.quotation import quote
-from rossfs.oci.reference import Reference, check_tag
+from rossfs.oci.quotation import first_of, quote
+from rossfs.oci.reference import DEFAULT_TAG, Reference, check_tag
 
 _EXTENSIONS = (".tar.gz", ".tgz", ".tar", ".oci", ".docker", ".dir")
-_SHOWN = 5
 
 
 class Named(NamedTuple):
@@ -100,14 +99,14 @@ def _reference(text: str, repository: str | None, place: Place) -> Reference:
     if repository is None:
         raise UsageError(f"{place.path} does not say what its image is called: give it a NAME")
     try:
-        check_tag(text or "latest")
+        check_tag(text or DEFAULT_TAG)
     except InvalidReference as error:
         raise InvalidReference(f"{error}: give it a NAME") from error
-    return _tagged(Reference.parse(f"{repository}:{text or 'latest'}"))
+    return _tagged(Reference.parse(f"{repository}:{text or DEFAULT_TAG}"))
 
 
 def _tagged(reference: Reference) -> Reference:
-    return reference._replace(tag=reference.tag or "latest", digest=None)
+    return reference._replace(tag=reference.tag or DEFAULT_TAG, digest=None)
 
 
 def _repository_of(place: Place) -> str | None:
@@ -142,7 +141,7 @@ def _tag_of(name: str) -> str:
     _, colon, tag = name.rpartition("/")[2].rpartition(":")
     if colon:
         return tag
-    return "latest" if "/" in name else name
+    return DEFAULT_TAG if "/" in name else name
 
 
 def _says_tag(name: str) -> bool:
@@ -151,10 +150,7 @@ def _says_tag(name: str) -> bool:
 
 def _listed(roots: Sequence[Root]) -> str:
     names = [quote(name) for root in roots for name in root.names]
-    if not names:
-        return "none with a name"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return first_of(names) if names else "none with a name"
 
 
 def _refuse_doubles(named: Sequence[Named]) -> None:

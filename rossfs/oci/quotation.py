@@ -2,10 +2,12 @@
 
 A tag, a file name or a JSON key may hold terminal escapes, newlines, bidirectional overrides or
 megabytes.  What `quote` returns is always one line, printable, in double quotes and of bounded
-length, whatever it was given.
+length, whatever it was given.  `first_of` keeps a list of such texts short.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 CUT = "..."  # stands inside the quotes, in place of what was cut off
 
@@ -24,6 +26,12 @@ def quote(text: str | bytes, limit: int = 100) -> str:
     cut = len(text) > limit
     body = "".join(map(_escaped, text[:limit]))
     return f'"{body}{CUT if cut else ""}"'
+
+
+def first_of(texts: Sequence[str], limit: int = 5) -> str:
+    """Return *texts* with commas between, and how many more there are after the first *limit*."""
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more
 
 
 def _escaped(character: str) -> str:

@@ -21,6 +21,7 @@ from rossfs.errors import InvalidDocument, MissingContent
 from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.mediatype import OCTET_STREAM, Kind, is_foreign, kind_of
+from rossfs.oci.quotation import first_of
 from rossfs.oci.recognise import parse_as
 from rossfs.store import arrivals, durable, meta, smallfile
 from rossfs.store.content import Content, Unproven, seal
@@ -28,9 +29,6 @@ from rossfs.store.contents import Contents
 from rossfs.store.meta import Meta
 from rossfs.store.paths import META, Area
 from rossfs.store.sniffing import DOCUMENT_LIMIT
-
-_NAMED = 5
-"""Missing digests that an error names before it only counts them."""
 
 
 class Stored(NamedTuple):
@@ -67,9 +65,8 @@ def require_document(contents: Contents, data: bytes, media_type: str, digest: D
     }
     missing = [str(needed) for needed in needed if contents.settle(needed) is None]
     if missing:
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise MissingContent(
-            f"manifest {digest} needs what is not in the store: {', '.join(missing[:_NAMED])}{more}"
+            f"manifest {digest} needs what is not in the store: {first_of(missing)}"
         )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rossfs.oci.quotation import quote
+from rossfs.oci.quotation import first_of, quote
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,16 @@ def test_long_bytes_are_cut_without_being_decoded_whole() -> None:
 def test_a_character_of_four_bytes_counts_once() -> None:
     assert quote("😀".encode() * 5, limit=5) == '"😀😀😀😀😀"'
     assert quote("😀".encode() * 6, limit=5) == '"😀😀😀😀😀..."'
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a", "b", "c"], "a, b, c"),
+        (["a", "b", "c", "d", "e"], "a, b, c and 2 more"),
+    ],
+)
+def test_of_a_long_list_the_first_are_told(texts: list[str], told: str) -> None:
+    assert first_of(texts, 3) == told
