@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import realimages
 from tests.requirements import require_tools
 
 Tool = Callable[..., str]
@@ -24,17 +23,6 @@ def tool(tmp_path: Path) -> Tool:
     def run(name: str, *arguments: str | Path) -> str:
         require_tools(name)
         home.mkdir(exist_ok=True)
-        # skopeo remembers where it saw blobs, below HOME.
-        done = subprocess.run(
-            [name, *map(str, arguments)],
-            env={**os.environ, "HOME": str(home)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"{name} {arguments}: {done.stderr}"
-        return done.stdout
+        return realimages.run(name, *arguments, home=home)
 
     return run
