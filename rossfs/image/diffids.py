@@ -9,13 +9,10 @@ from collections.abc import Iterator
 
 from rossfs.errors import RossfsError
 from rossfs.image.arriving import ArrivingLayers
-from rossfs.oci.config import Config
+from rossfs.image.configuration import config_of
 from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
 from rossfs.store.store import Store
-
-CONFIG_LIMIT = 4 << 20
-"""Bytes of a config that is read."""
 
 
 def complaints(
@@ -25,10 +22,7 @@ def complaints(
     if not manifest.is_image:
         return
     try:
-        with store.open_blob(manifest.config.digest) as reader:
-            if reader.size > CONFIG_LIMIT:
-                return
-            config = Config.parse(reader.read(), f"config {manifest.config.digest}")
+        config = config_of(store, manifest)
     except RossfsError as error:
         yield f"image {digest}: {error}"
         return

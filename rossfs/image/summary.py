@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rossfs.errors import RossfsError
+from rossfs.image.configuration import config_of
 from rossfs.image.resolve import DEPTH
-from rossfs.oci.config import Config
 from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.recognise import parse_as
 from rossfs.store.store import Store
-
-CONFIG_LIMIT = 4 << 20
 
 
 class Summary(NamedTuple):
@@ -69,10 +67,10 @@ def _visit(
 
 def _platform(store: Store, manifest: Manifest) -> str:
     """What the image runs on, by its config; empty for what is no image."""
-    if not manifest.is_image or manifest.config.size > CONFIG_LIMIT:
+    if not manifest.is_image:
         return ""
     try:
-        platform = Config.parse(store.get_blob(manifest.config.digest)).platform
+        platform = config_of(store, manifest).platform
     except RossfsError:
         return ""
     return "" if platform is None else str(platform)
