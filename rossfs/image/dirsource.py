@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from rossfs.errors import InvalidSource
 from rossfs.image.files import Files, read
-from rossfs.image.layoutsource import DOCUMENT_LIMIT
 from rossfs.image.source import Root
 from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest
@@ -28,7 +27,7 @@ class DirSource:
         """InvalidSource if *files* are no such directory."""
         self.name = files.name
         self._files = files
-        data = read(files, MANIFEST_FILE, DOCUMENT_LIMIT)
+        data = read(files, MANIFEST_FILE)
         if data is None:
             raise InvalidSource(f"{files.name} holds no image: it has no {MANIFEST_FILE}")
         media_type = recognise(data)
@@ -46,7 +45,7 @@ class DirSource:
         if descriptor.digest == self._top.digest:
             return self._data
         path = f"{_name(descriptor.digest)}.{MANIFEST_FILE}"
-        return read(self._files, path, DOCUMENT_LIMIT)
+        return read(self._files, path)
 
     def blob_size(self, digest: Digest) -> int | None:
         """See Source.blob_size."""

@@ -27,7 +27,6 @@ from rossfs.oci.document import compact, parse_array
 from rossfs.oci.mediatype import OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST
 from rossfs.oci.quotation import quote
 
-DOCUMENT_LIMIT = 4 << 20
 MANIFEST_FILE = "manifest.json"
 
 _IMAGE_LIMIT = 10_000
@@ -76,7 +75,7 @@ class DockerSource:
 
     def _image(self, item: dict[str, Any]) -> Root:
         path, names, layers = _fields(item, self.name)
-        data = read(self._files, path, DOCUMENT_LIMIT)
+        data = read(self._files, path)
         if data is None:
             raise MissingContent(f"{self.name} lacks the config {quote(path)}")
         digest = Digest.of(data)
@@ -133,7 +132,7 @@ class DockerSource:
 
 
 def _items(files: Files) -> list[dict[str, Any]]:
-    data = read(files, MANIFEST_FILE, DOCUMENT_LIMIT)
+    data = read(files, MANIFEST_FILE)
     if data is None:
         raise InvalidSource(f"{files.name} holds no image: it has no {MANIFEST_FILE}")
     items = parse_array(data, f"{MANIFEST_FILE} of {files.name}")

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from rossfs.errors import InvalidSource
 from rossfs.oci.digest import Digest
+from rossfs.oci.document import MAX_BYTES
 from rossfs.oci.quotation import quote
 
 _HOPS = 40
@@ -37,13 +38,16 @@ class Files(Protocol):
         """Let go of what is open."""
 
 
-def read(files: Files, path: str, limit: int) -> bytes | None:
-    """Return the content of a small file, None if there is none; InvalidSource above *limit*."""
+def read(files: Files, path: str) -> bytes | None:
+    """Return the content of a JSON file, None if there is none; InvalidSource if it is longer than
+    any that is parsed."""
     size = files.size(path)
     if size is None:
         return None
-    if size > limit:
-        raise InvalidSource(f"{quote(path)} in {files.name} has {size} bytes; the limit is {limit}")
+    if size > MAX_BYTES:
+        raise InvalidSource(
+            f"{quote(path)} in {files.name} has {size} bytes; the limit is {MAX_BYTES}"
+        )
     return b"".join(files.chunks(path))
 
 

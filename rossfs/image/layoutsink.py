@@ -19,7 +19,7 @@ from typing import Any
 from rossfs.errors import Conflict, InvalidSource
 from rossfs.image.directory import DirectoryFiles
 from rossfs.image.files import read
-from rossfs.image.layoutsource import CONTAINERD_NAME, DOCUMENT_LIMIT, LayoutSource
+from rossfs.image.layoutsource import CONTAINERD_NAME, LayoutSource
 from rossfs.oci.document import compact, parse_document
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_DOCUMENT, LAYOUT_FILE, REF_NAME
 from rossfs.store import durable
@@ -69,7 +69,7 @@ class LayoutSink:
         try:
             # Two exports at once, each of which would write what it read plus its own.
             fcntl.flock(directory, fcntl.LOCK_EX)
-            data = read(DirectoryFiles(self._root), INDEX_FILE, DOCUMENT_LIMIT)
+            data = read(DirectoryFiles(self._root), INDEX_FILE)
             index: dict[str, Any] = (
                 {"schemaVersion": 2, "manifests": []}
                 if data is None

@@ -14,7 +14,6 @@ from rossfs.oci.index import Index
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE, REF_NAME, blob_path
 from rossfs.oci.quotation import quote
 
-DOCUMENT_LIMIT = 4 << 20
 CONTAINERD_NAME = "io.containerd.image.name"
 """The full reference, as docker and containerd write it beside the short ref.name."""
 
@@ -26,14 +25,14 @@ class LayoutSource:
         """InvalidSource or InvalidDocument if *files* are no layout."""
         self.name = files.name
         self._files = files
-        header = read(files, LAYOUT_FILE, DOCUMENT_LIMIT)
+        header = read(files, LAYOUT_FILE)
         if header is None:
             raise InvalidSource(f"{files.name} is no OCI image layout: it has no {LAYOUT_FILE}")
         version = parse_document(header, f"{LAYOUT_FILE} of {files.name}").get("imageLayoutVersion")
         if not isinstance(version, str) or not version.startswith("1."):
             shown = quote(version) if isinstance(version, str) else "none"
             raise InvalidSource(f"{files.name} is an OCI layout of version {shown}, not 1.0.0")
-        index = read(files, INDEX_FILE, DOCUMENT_LIMIT)
+        index = read(files, INDEX_FILE)
         if index is None:
             raise InvalidSource(f"{files.name} is no OCI image layout: it has no {INDEX_FILE}")
         self._index = Index.parse(index, None, f"{INDEX_FILE} of {files.name}")
@@ -44,7 +43,7 @@ class LayoutSource:
 
     def document(self, descriptor: Descriptor) -> bytes | None:
         """See Source.document."""
-        return read(self._files, blob_path(descriptor.digest), DOCUMENT_LIMIT)
+        return read(self._files, blob_path(descriptor.digest))
 
     def blob_size(self, digest: Digest) -> int | None:
         """See Source.blob_size."""

@@ -16,7 +16,7 @@ from rossfs.errors import InvalidSource
 from rossfs.image.directory import DirectoryFiles
 from rossfs.image.files import Files, read
 from rossfs.image.intake import Intake
-from rossfs.image.layoutsource import DOCUMENT_LIMIT, LayoutSource
+from rossfs.image.layoutsource import LayoutSource
 from rossfs.image.source import Source
 from rossfs.image.transport import STREAM, Place, Transport
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE
@@ -65,7 +65,7 @@ def _transport_of(files: Files) -> Transport:
     # Newer archives of `docker save` hold both; only the layout has every name and digest.
     if files.size(LAYOUT_FILE) is not None and files.size(INDEX_FILE) is not None:
         return Transport.OCI
-    data = read(files, _DOCKER_FILE, DOCUMENT_LIMIT)
+    data = read(files, _DOCKER_FILE)
     if data is not None:
         is_list = data.lstrip()[:1] == b"["
         return Transport.DOCKER_ARCHIVE if is_list else Transport.DIRECTORY

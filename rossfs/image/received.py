@@ -17,10 +17,9 @@ from rossfs.image.files import clean, follow, link_target
 from rossfs.image.intake import Intake
 from rossfs.image.tarstream import Entry, Kind, TarReader
 from rossfs.oci.digest import Digest
+from rossfs.oci.document import MAX_BYTES
 from rossfs.oci.mediatype import OCTET_STREAM, layer_from_magic
 from rossfs.oci.recognise import recognise
-
-DOCUMENT_LIMIT = 4 << 20
 
 KEPT_LIMIT = 64 << 20
 """Bytes of manifests and other JSON that wait in memory; that of an image has a few KiB."""
@@ -96,7 +95,7 @@ class ReceivedFiles:
             self._stored[path] = digest, size
             return
         head = next(chunks, b"")
-        if size <= DOCUMENT_LIMIT and head.lstrip()[:1] in (b"{", b"["):
+        if size <= MAX_BYTES and head.lstrip()[:1] in (b"{", b"["):
             data = b"".join(chain([head], chunks))
             if digest is None or recognise(data) is not None:
                 self._keep(path, data)

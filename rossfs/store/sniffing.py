@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from rossfs.oci.document import MAX_BYTES
 from rossfs.oci.mediatype import OCTET_STREAM, layer_from_magic
 from rossfs.oci.recognise import recognise
 
-DOCUMENT_LIMIT = 4 << 20
+DOCUMENT_LIMIT = MAX_BYTES
 """Bytes of the largest manifest or index (distribution-spec, "Pushing Manifests")."""
 
 _MAGIC = 512
