@@ -45,19 +45,10 @@ class LayoutSink:
 
     def add(self, path: str, size: int, chunks: Iterable[bytes]) -> None:
         """See Sink.add."""
-        fd, temporary = durable.create(self._scratch)
-        try:
-            try:
-                for chunk in chunks:
-                    durable.write_all(fd, chunk, f"{self._name}/{path}")
-                durable.sync(fd, _WHAT, f"{self._name}/{path}")
-            finally:
-                os.close(fd)
-            durable.publish(temporary, f"{self._root}/{path}", _WHAT)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        name = f"{self._name}/{path}"
+        with durable.replacing(f"{self._root}/{path}", self._scratch, _WHAT, name=name) as fd:
+            for chunk in chunks:
+                durable.write_all(fd, chunk, name)
 
     def enter(self, entry: dict[str, Any]) -> None:
         """Add the descriptor *entry* to index.json, as skopeo does.

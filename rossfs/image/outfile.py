@@ -42,18 +42,8 @@ def open_output(path: str) -> Iterator[tuple[int, str]]:
     directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         raise FileNotFoundError(errno.ENOENT, "No such directory", directory)
-    fd, temporary = durable.create(directory, _mode(path))
-    try:
-        try:
-            yield fd, path
-            durable.sync(fd, "export", path)
-        finally:
-            os.close(fd)
-        durable.publish(temporary, path, "export")
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with durable.replacing(path, directory, "export", _mode(path)) as fd:
+        yield fd, path
 
 
 def _mode(path: str) -> int:

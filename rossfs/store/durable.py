@@ -105,21 +105,33 @@ def publish(source: str, target: str, what: str) -> None:
     sync_directory(os.path.dirname(target), what)
 
 
-def replace_file(target: str, data: bytes, scratch: str, what: str, mode: int = 0o644) -> None:
-    """Make *target* hold *data*: readers see the old content or the new, whole, at any time."""
+@contextlib.contextmanager
+def replacing(
+    target: str, scratch: str, what: str, mode: int = 0o644, *, name: str | None = None
+) -> Iterator[int]:
+    """Give a descriptor to write to what *target* is to hold: readers see the old content or the
+    new, whole, at any time.
+
+    *target* stays as it is if writing fails.  *name*: what an error calls it.
+    """
     fd, temporary = create(scratch, mode)
     try:
         try:
-            write_all(fd, data, target)
-            step(f"{what}: written")
-            sync(fd, what, target)
+            yield fd
+            sync(fd, what, name or target)
         finally:
             os.close(fd)
         publish(temporary, target, what)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        discard(temporary)
         raise
+
+
+def replace_file(target: str, data: bytes, scratch: str, what: str, mode: int = 0o644) -> None:
+    """Make *target* hold *data*, as `replacing`."""
+    with replacing(target, scratch, what, mode) as fd:
+        write_all(fd, data, target)
+        step(f"{what}: written")
 
 
 def rename(source: str, target: str, what: str) -> None:
@@ -165,8 +177,7 @@ def symlink(text: str, path: str, scratch: str, what: str) -> None:
     try:
         publish(temporary, path, what)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        discard(temporary)
         raise
 
 
