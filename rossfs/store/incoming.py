@@ -92,8 +92,8 @@ class Incoming:
         except OSError:
             return None
 
-    def pins(self) -> Iterator[Pin]:
-        """All pins, in no order."""
+    def walk(self) -> Iterator[tuple[bytes, os.stat_result]]:
+        """All names of what is no directory, in no order, and what lstat(2) says of each."""
         pending = [b""]
         while pending:
             directory = pending.pop()
@@ -104,10 +104,16 @@ class Incoming:
                     continue
                 if stat.S_ISDIR(status.st_mode):
                     pending.append(name)
-                elif stat.S_ISLNK(status.st_mode):
-                    digest = self.digest(name)
-                    if digest is not None:
-                        yield Pin(name, digest, status.st_mtime_ns)
+                else:
+                    yield name, status
+
+    def pins(self) -> Iterator[Pin]:
+        """All pins, in no order."""
+        for name, status in self.walk():
+            if stat.S_ISLNK(status.st_mode):
+                digest = self.digest(name)
+                if digest is not None:
+                    yield Pin(name, digest, status.st_mtime_ns)
 
     def pin(self, name: bytes) -> Pin | None:
         """The link *name*; None if it is none."""

@@ -35,21 +35,12 @@ def faults(store: Store, recheck: Recheck) -> Iterator[Fault]:
 
 
 def _names(incoming: Incoming, paths: Paths, recheck: Recheck) -> Iterator[Fault]:
-    pending = [b""]
-    while pending:
-        directory = pending.pop()
-        for short in incoming.names(directory):
-            name = directory + b"/" + short if directory else short
-            status = incoming.status(name)
-            if status is None or stat.S_ISREG(status.st_mode):
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                pending.append(name)
-            elif stat.S_ISLNK(status.st_mode):
-                yield from _link(incoming, paths, recheck, name)
-            else:
-                text = "is neither a file nor a link to content"
-                yield _fault(paths, Kind.STRAY, incoming.path(name), text)
+    for name, status in incoming.walk():
+        if stat.S_ISLNK(status.st_mode):
+            yield from _link(incoming, paths, recheck, name)
+        elif not stat.S_ISREG(status.st_mode):
+            text = "is neither a file nor a link to content"
+            yield _fault(paths, Kind.STRAY, incoming.path(name), text)
 
 
 def _link(incoming: Incoming, paths: Paths, recheck: Recheck, name: bytes) -> Iterator[Fault]:
