@@ -37,6 +37,7 @@ _RESTARTS = 2
 
 _GAPS = "user.ross.gaps"
 _MOST_GAPS = 100
+_ANYWHERE = -1  # of gaps beyond those: no write closes it, only cutting off everything
 
 
 class Ingest:
@@ -167,8 +168,9 @@ class Ingest:
                 while view:
                     view = view[os.pwrite(fd, view, end - len(view)) :]
         except BaseException as error:
-            if len(self._gaps) < _MOST_GAPS:
-                self._gaps[offset] = getattr(error, "errno", None) or errno.EIO
+            told = offset in self._gaps or len(self._gaps) < _MOST_GAPS
+            number = getattr(error, "errno", None) or errno.EIO
+            self._gaps[offset if told else _ANYWHERE] = number
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, self.size)
             raise
@@ -189,7 +191,7 @@ class Ingest:
             os.ftruncate(fd, size)
         self.size = size
         if self._gaps:
-            self._close_gaps(size, max(self._gaps) + 1)
+            self._close_gaps(size or _ANYWHERE, max(self._gaps) + 1)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Read back; fewer bytes than *length* only at the end."""
@@ -266,8 +268,9 @@ class Ingest:
         """Find out what would be stored: `finish` without the seal and the sync."""
         if self._gaps:
             offset, number = min(self._gaps.items())
+            where = "more than can be told" if offset == _ANYWHERE else f"byte {offset}"
             with durable.explained(self.path):
-                reason = f"{os.strerror(number)} when byte {offset} was to be written"
+                reason = f"{os.strerror(number)} when {where} was to be written"
                 raise OSError(number, reason, self.path)
         done = self._finished
         if (

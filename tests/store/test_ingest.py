@@ -1,5 +1,6 @@
 """Blobs being written: in any order, by anybody, and how that ends."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rossfs.errors import Busy, DigestMismatch, ReadOnlyStore, UsageError
+from rossfs.errors import Busy, DigestMismatch, ReadOnlyStore, StoreFull, UsageError
 from rossfs.store.access import Access
 from rossfs.store.content import is_sealed
 from rossfs.store.contents import Contents
@@ -351,3 +352,25 @@ def test_many_processes_may_commit_the_same_at_once(root: Path) -> None:
     for digest in stored:
         contents.verifier.prove(digest, find(contents, digest).path)
     assert len(files(root)) == 40
+
+
+def test_of_many_writes_that_failed_each_is_to_be_repeated(
+    contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int, _data: object, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Ingest.create(contents) as ingest:
+        offsets = range(0, 2000, 10)
+        monkeypatch.setattr(os, "pwrite", full)
+        for offset in offsets:
+            with pytest.raises(StoreFull):
+                ingest.write_at(offset, b"0123456789")
+        monkeypatch.undo()
+        for offset in offsets[:-1]:
+            ingest.write_at(offset, b"0123456789")
+        with pytest.raises(StoreFull, match="when more than can be told"):
+            ingest.finish()
+        ingest.truncate(0)
+        ingest.append(b"all of it")
+        assert ingest.commit().digest == digest_of(b"all of it")
