@@ -13,6 +13,7 @@ On disk (`paths.py` has every place)::
     quarantine/              damaged content that a repair moved aside
     settings                 msgpack: what was chosen for the store
     lock                     flock: shared to write, exclusive to sweep
+    cache/                   tables of layers (rossfs/image), which may be deleted at any time
 
 The first four are Ross's own and written as Ross writes them; Ross ignores the others.
 
