@@ -9,9 +9,10 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
 
+from rossfs.image.compression import Read
 from rossfs.image.deflate import Library
 from rossfs.image.gzipdata import GzipData
-from rossfs.image.gzipdecoder import ISAL, ZLIB, Module, Read
+from rossfs.image.gzipdecoder import ISAL, ZLIB, Module
 from rossfs.image.gzippass import GzipPass
 from rossfs.image.seekpoints import SeekPointBuilder, SeekPoints
 from rossfs.image.spans import SpanCache

@@ -14,7 +14,7 @@ import pytest
 
 from tests import mounts, realimages
 from tests.mount.realmount import RealMount, import_into
-from tests.requirements import require_tools
+from tests.requirements import PATH, require_tools
 from tests.treecompare import compare
 
 pytestmark = [pytest.mark.fuse, pytest.mark.timeout(240)]
@@ -33,7 +33,7 @@ def run(*command: str | Path, status: int = 0) -> subprocess.CompletedProcess[st
     """Run a command, which must end with *status*."""
     done = subprocess.run(
         list(map(str, command)),
-        env={**os.environ, "PATH": realimages.PATH},
+        env={**os.environ, "PATH": PATH},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -148,7 +148,7 @@ def test_runc_runs_a_container_on_it_read_only(real: RealMount, tmp_path: Path) 
         done = run(*runc, "run", "--bundle", bundle, name)
     finally:
         subprocess.run(
-            ("env", f"PATH={realimages.PATH}", *runc, "delete", "--force", name),
+            ("env", f"PATH={PATH}", *runc, "delete", "--force", name),
             capture_output=True,
             timeout=DEADLINE,
             check=False,
