@@ -59,7 +59,12 @@ def create(scratch: str, mode: int = 0o644) -> tuple[int, str]:
         except FileNotFoundError:
             make_directory(scratch, "scratch")
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        os.fchmod(fd, mode)
+        try:
+            os.fchmod(fd, mode)
+        except BaseException:
+            os.close(fd)
+            discard(path)
+            raise
     return fd, path
 
 

@@ -140,7 +140,12 @@ def _create(directory: str) -> tuple[int, str]:
             except FileNotFoundError:
                 durable.make_directory(directory, "pins")
                 continue
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(fd)
+            durable.discard(path)
+            raise
         # Somebody who tidies may have met the file before it was locked, and removed it.
         if os.fstat(fd).st_nlink:
             return fd, path

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 from pathlib import Path
@@ -161,3 +162,17 @@ def test_discarding_never_complains(tmp_path: Path) -> None:
     durable.discard(str(tmp_path / "file"))
     durable.discard(str(tmp_path / "file"))
     assert not (tmp_path / "file").exists()
+
+
+def test_a_file_that_cannot_be_given_its_mode_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_fd: int, _mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(PermissionError):
+        durable.create(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(os.listdir("/proc/self/fd")) == before

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ from rossfs.oci.digest import Digest
 from rossfs.store import arrivals
 from rossfs.store.access import Access
 from rossfs.store.pins import Hold, Pins
+from rossfs.store.store import Store
 from tests.builders import digest_of
 
 ONE = digest_of(b"one")
@@ -313,3 +316,19 @@ def test_no_note_is_lost_between_collections(access: Access) -> None:
         stop.set()
         for writer in writers:
             writer.join(60)
+
+
+def test_a_file_that_cannot_be_locked_is_not_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_fd: int, _kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with store.access.writing():
+        before = sorted(os.listdir("/proc/self/fd"))
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(OSError, match="No locks"):
+            store.pins.hold(digest_of(b"content"))
+        monkeypatch.undo()
+        assert os.listdir(store.paths.pins) == []
+        assert sorted(os.listdir("/proc/self/fd")) == before
