@@ -44,8 +44,12 @@ class ArrivingLayers:
                 self._warnings[text] = None
 
     def diff_id(self, digest: Digest) -> Digest | None:
-        """What the layer *digest* hashes to when it is uncompressed, if it has a table."""
-        fd = Tables(self.cache, digest).open_mapped(TOC)
+        """What the layer *digest* hashes to when it is uncompressed, if it has a table that can be
+        read."""
+        try:
+            fd = Tables(self.cache, digest).open_mapped(TOC)
+        except CacheFull:
+            return None
         if fd is None:
             return None
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -249,3 +251,15 @@ def test_without_a_library_for_gzip_layers_come_without_tables(
     assert len(done.images) == 1
     assert store.get_blob(digest_of(data)) == data
     assert cached(cache_of(store)) == set()
+
+
+def test_an_import_that_has_no_room_to_read_tables_is_complete(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "sendfile", full)
+    done = take(store, image_of(tmp_path / "app", [TREE], [str(digest_of(b"other"))]))
+    assert len(done.images) == 1
+    assert done.warnings == ()
