@@ -89,8 +89,6 @@ class _Open:
 
     __slots__ = ("_content", "_contents", "_fd", "_times", "size")
 
-    _fd: int
-
     def __init__(self, contents: Contents, digest: Digest) -> None:
         self._fd = -1
         content = contents.settle(digest)
