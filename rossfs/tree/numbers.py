@@ -3,6 +3,7 @@
 st_ino is also the kernel's node id, so two live nodes must never share one.
 
     1 .. 99          places that are always there (`Fixed`)
+    below 2**40      files in incoming/, counted
     below 2**62      tree << 40 | index: whole trees, whose nodes are made again from their numbers
     2**62 and above  the keyed hash of what identifies a node: a digest, a tag and its target
 
@@ -25,6 +26,7 @@ TREE_SHIFT = 40
 INDEX = (1 << TREE_SHIFT) - 1
 """Mask of those bits."""
 
+FIRST_UPLOADED = 100
 FIRST_OF_TREES = 1 << TREE_SHIFT
 FIRST_HASHED = 1 << 62
 

@@ -25,11 +25,9 @@ from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area
 from rossfs.store.store import Store
 from rossfs.tree.node import Caller
+from rossfs.tree.numbers import FIRST_UPLOADED
 from rossfs.tree.place import Place
 from rossfs.tree.staged import Staged
-
-# Below the hashed numbers of numbers.py and above its fixed ones.  Never used twice in a mount.
-_FIRST_INO = 1 << 40
 
 # Work on uploads sleeps on the disk and on the store lock: it must not use up trio's own threads,
 # which readers need.
@@ -57,7 +55,7 @@ class Uploads:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._numbers = itertools.count(_FIRST_INO)
+        self._numbers = itertools.count(FIRST_UPLOADED)
         self._workers = trio.CapacityLimiter(_WORKERS)
         self._active: set[Staged] = set()
 

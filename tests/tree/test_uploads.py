@@ -14,7 +14,7 @@ from rossfs.oci.mediatype import OCI_MANIFEST
 from rossfs.store.store import Store
 from rossfs.tree.departure import PATIENCE
 from rossfs.tree.incoming import IncomingDirectory, incoming_directory
-from rossfs.tree.numbers import Numbers
+from rossfs.tree.numbers import FIRST_OF_TREES, Fixed, Numbers
 from rossfs.tree.uploads import Adopter, Uploads
 from tests.builders import ImageParts, digest_of, image_parts
 from tests.suites.directory_suite import CALLER
@@ -227,3 +227,14 @@ def test_a_directory_that_adopts_is_known_by_its_method() -> None:
 
     assert isinstance(Adopting(), Adopter)
     assert not isinstance(object(), Adopter)
+
+
+async def test_no_file_has_a_number_of_a_place_or_of_a_tree(
+    directory: IncomingDirectory,
+) -> None:
+    numbers = []
+    for name in (b"one", b"two"):
+        node, handle = await directory.create(name, 0o644, CREATE, CALLER)
+        numbers.append(node.ino)
+        await handle.release()
+    assert max(Fixed) < min(numbers) < max(numbers) < FIRST_OF_TREES
