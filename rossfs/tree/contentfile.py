@@ -32,13 +32,13 @@ from rossfs.store.contents import Contents
 from rossfs.store.hashing import hash_file
 from rossfs.store.paths import Area
 from rossfs.store.verify import Identity, identity_of
+from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     FOREVER,
     Attr,
     AttrChange,
     Caller,
     File,
-    Handle,
     Node,
     Published,
     is_writing,
@@ -245,7 +245,8 @@ class ContentHandle(Handle):
         self._content = content
         self._size = content.size
         self._fd = fd
-        self._times = times_of(fd)
+        # Not those of the open file: it may have been written to since it was found right.
+        self._times: Times = content.modified_ns, content.changed_ns
         """Of the bytes that are known to be right."""
         self._trusted = 0.0
 
@@ -254,6 +255,14 @@ class ContentHandle(Handle):
 
         What is returned is valid until the next read of any content.
         """
+        data = self.read_ready(offset, size)
+        if data is None:
+            size = min(size, self._size - offset)
+            data = await trio.to_thread.run_sync(self._read_checked, offset, size)
+        return data
+
+    def read_ready(self, offset: int, size: int) -> bytes | memoryview | None:
+        """As `read`, from the page cache only."""
         files = self._files
         left = self._size - offset
         if size > left:
@@ -270,8 +279,8 @@ class ContentHandle(Handle):
             if error.errno != errno.EOPNOTSUPP or not files.nowait:
                 raise
             files.nowait = 0
-            return await self.read(offset, size)
-        return await trio.to_thread.run_sync(self._read_checked, offset, size)
+            return self.read_ready(offset, size)
+        return None
 
     def _is_as_it_was(self) -> bool:
         now = time.monotonic()

@@ -6,6 +6,8 @@ import trio
 
 from rossfs.errors import BlobNotFound, Damaged
 from rossfs.oci.digest import Digest
+from rossfs.store.content import Content
+from rossfs.store.contents import Contents
 from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area
 from rossfs.tree.contentfile import ContentFiles
@@ -185,6 +187,24 @@ async def test_a_file_that_is_written_to_while_it_is_open_is_an_error(
     [(found, reason)] = files.contents.verifier.damaged()
     assert found == digest
     assert "hash to" in reason
+    await handle.release()
+
+
+async def test_a_write_while_the_file_is_opened_is_an_error(
+    ross: RossStore, files: ContentFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = put(files.contents, DATA)
+    real = type(files.contents).open
+
+    def written_to(self: Contents, content: Content) -> int:
+        fd = real(self, content)
+        ross.path(digest).write_bytes(b"other" + DATA[5:])
+        return fd
+
+    monkeypatch.setattr(type(files.contents), "open", written_to)
+    handle = await open_file(files, digest)
+    with pytest.raises(Damaged):
+        await handle.read(0, 4096)
     await handle.release()
 
 
