@@ -7,7 +7,7 @@ used.  It neither mounts nor serves: session.py gives the handlers to pyfuse3.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from typing import NamedTuple
 
@@ -43,16 +43,21 @@ class FilesystemOptions(NamedTuple):
 
 @asynccontextmanager
 async def open_filesystem(
-    root: Directory, options: FilesystemOptions, statfs_path: str, trees: Trees | None = None
+    root: Directory,
+    options: FilesystemOptions,
+    statfs_path: str,
+    forget: Callable[[int, bytes], None],
+    trees: Trees | None = None,
 ) -> AsyncIterator[Operations]:
     """The handlers for what is below *root*, and for the nodes of *trees*; statfs(2) speaks of the
     filesystem of *statfs_path*.
 
-    While the block runs, the kernel is told what other processes change.  At its end open files
+    While the block runs, *forget* is called with the number of a directory and a name in it that
+    other processes changed.  At its end open files
     are released and nodes forgotten.
     """
     attributes = Attributes(options.uid, options.gid, options.umask)
-    with closing(Watcher(root)) as watcher:
+    with closing(Watcher(root, forget)) as watcher:
         operations = Operations(
             root, attributes, Statfs(statfs_path), watcher, options.read_only, trees
         )

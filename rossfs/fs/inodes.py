@@ -61,7 +61,7 @@ class Inodes:
         trees: Trees | None = None,
     ) -> None:
         self.root = root
-        self._trees = Trees() if trees is None else trees
+        self.trees = Trees() if trees is None else trees
         self.lookups: defaultdict[int, int] = defaultdict(int)
         """By the number of a tree: how often the kernel was told of its nodes."""
         self._build = attributes.build
@@ -84,7 +84,7 @@ class Inodes:
             return known.node
         tree = None
         if FIRST_OF_TREES <= ino < FIRST_HASHED:
-            tree = self._trees.get(ino >> TREE_SHIFT)
+            tree = self.trees.get(ino >> TREE_SHIFT)
         if tree is None:
             raise FUSEError(errno.ESTALE)
         return tree.node(ino)
@@ -193,7 +193,7 @@ class Inodes:
             return
         del self.lookups[number]
         try:
-            self._trees.forgotten(number)
+            self.trees.forgotten(number)
         except Exception:
             log.exception("forgetting tree %d: unforeseen error", number)
 

@@ -28,7 +28,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pyfuse3
 import trio
 from inotify_simple import INotify, flags, parse_events
 
@@ -54,11 +53,6 @@ _MANY = 4096
 """With more expected echoes than this, those that are over are looked for."""
 
 
-def forget_name(parent: int, name: bytes) -> None:
-    """Ask the kernel, in pyfuse3's notifying thread, to forget *name* in the directory *parent*."""
-    pyfuse3.invalidate_entry_async(parent, name, ignore_enoent=True)
-
-
 class _Watch:
     """One watched path and the directories of the mount that show it, by inode number."""
 
@@ -72,7 +66,7 @@ class _Watch:
 class Watcher:
     """The watches of one mount.  *forget* is called with the parent's inode number and the name."""
 
-    def __init__(self, root: Directory, forget: Callable[[int, bytes], None] = forget_name) -> None:
+    def __init__(self, root: Directory, forget: Callable[[int, bytes], None]) -> None:
         self.unwatched: set[int] = set()
         """Directories that the kernel knows and that `watch` must be called for, before the next
         lookup in them."""

@@ -20,7 +20,8 @@ from rossfs.fs.readdir import OpenDirectory, Readdir
 from rossfs.fs.rewrite import Rewrites
 from rossfs.fs.settling import settled
 from rossfs.fs.statfs import NAME_MAX
-from rossfs.tree.node import Caller, Directory, File, Handle, Published, is_writing, read_only
+from rossfs.tree.handle import Handle
+from rossfs.tree.node import Caller, Directory, File, Published, is_writing, read_only
 
 
 def caller(ctx: RequestContext) -> Caller:
@@ -45,7 +46,7 @@ class OpenFiles(pyfuse3.Operations):
         self._listed: Handles[OpenDirectory] = Handles()
         self._requests: defaultdict[str, int] = defaultdict(int)
         self._boundary = Boundary()
-        self._failure = self._boundary.failure
+        self.failure = self._boundary.failure
 
     async def _changeable(self, ino: int, name: bytes) -> Directory:
         """The directory of *ino*, in which *name* is to be changed."""
@@ -76,7 +77,7 @@ class OpenFiles(pyfuse3.Operations):
                 raise self._rewrites.refuse(node, flags, ctx.pid, mark) from None
             return self._opened(handle)
         except Exception as error:
-            raise self._failure("open", error) from None
+            raise self.failure("open", error) from None
 
     async def create(
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
@@ -94,7 +95,7 @@ class OpenFiles(pyfuse3.Operations):
                     raise
             return self._opened(handle), entry
         except Exception as error:
-            raise self._failure("create", error) from None
+            raise self.failure("create", error) from None
 
     def _opened(self, handle: Handle) -> FileInfo:
         return FileInfo(
@@ -112,14 +113,14 @@ class OpenFiles(pyfuse3.Operations):
                 raise BufferError("only contiguous bytes can be sent")
             return data  # type: ignore[return-value]  # pyfuse3 sends any buffer
         except Exception as error:
-            raise self._failure("read", error) from None
+            raise self.failure("read", error) from None
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         self._requests["write"] += 1
         try:
             return int(await self._files.get(fh).write(off, buf))
         except Exception as error:
-            raise self._failure("write", error) from None
+            raise self.failure("write", error) from None
 
     async def flush(self, fh: int) -> None:
         self._requests["flush"] += 1
@@ -129,21 +130,21 @@ class OpenFiles(pyfuse3.Operations):
         try:
             await self._files.get(fh).flush()
         except Exception as error:
-            raise self._failure("flush", error) from None
+            raise self.failure("flush", error) from None
 
     async def fsync(self, fh: int, datasync: bool) -> None:
         self._requests["fsync"] += 1
         try:
             await self._files.get(fh).fsync(datasync)
         except Exception as error:
-            raise self._failure("fsync", error) from None
+            raise self.failure("fsync", error) from None
 
     async def release(self, fh: int) -> None:
         self._requests["release"] += 1
         try:
             await self._files.take(fh).release()
         except Exception as error:
-            raise self._failure("release", error) from None
+            raise self.failure("release", error) from None
 
     # Directories
 
@@ -155,7 +156,7 @@ class OpenFiles(pyfuse3.Operations):
                 await directory.load()  # so that errors reach opendir(3)
             return self._listed.add(OpenDirectory(directory))
         except Exception as error:
-            raise self._failure("opendir", error) from None
+            raise self.failure("opendir", error) from None
 
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         self._requests["readdir"] += 1
@@ -165,7 +166,7 @@ class OpenFiles(pyfuse3.Operations):
                 await self._snapshot(opened)
             self._readdir.fill(opened, start_id, token)
         except Exception as error:
-            raise self._failure("readdir", error) from None
+            raise self.failure("readdir", error) from None
 
     async def _snapshot(self, opened: OpenDirectory) -> None:
         directory = opened.directory
@@ -182,7 +183,7 @@ class OpenFiles(pyfuse3.Operations):
         try:
             self._listed.take(fh)
         except Exception as error:
-            raise self._failure("releasedir", error) from None
+            raise self.failure("releasedir", error) from None
 
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         """Every change of a name is on disk before it is answered."""

@@ -18,6 +18,7 @@ import pyfuse3
 from pyfuse3 import EntryAttributes, FUSEError, RequestContext, SetattrFields, StatvfsData
 
 from rossfs.fs.attributes import Attributes, NamesOnly, absent, wanted
+from rossfs.fs.direct import USER, Direct
 from rossfs.fs.inodes import Inodes
 from rossfs.fs.notify import Watcher
 from rossfs.fs.openfiles import OpenFiles, caller
@@ -26,9 +27,6 @@ from rossfs.fs.settling import settled
 from rossfs.fs.statfs import NAME_MAX, Statfs
 from rossfs.tree.node import Directory, Node, Symlink, Unsettled, read_only
 from rossfs.tree.trees import Trees
-
-USER = b"user."
-"""Names of extended attributes that any node may have (xattr(7))."""
 
 
 class Operations(OpenFiles):
@@ -60,6 +58,10 @@ class Operations(OpenFiles):
         self._unwatched = watcher.unwatched
         self._marks = self._rewrites.marks
         self._absent: dict[float, EntryAttributes] = {}
+        self.direct = Direct(
+            inodes, self._files, self._listed, self._rewrites, self._requests, attributes.umask
+        )
+        """Answers to the kernel itself, of what these handlers would answer to pyfuse3."""
 
     def stats(self) -> dict[str, object]:
         """Figures since the mount began, plain values that JSON can hold."""
@@ -105,7 +107,7 @@ class Operations(OpenFiles):
         except FUSEError:
             raise
         except Exception as error:
-            raise self._failure("lookup", error) from None
+            raise self.failure("lookup", error) from None
 
     async def _find(self, directory: Directory, name: bytes) -> Node | None:
         with self._watcher.handling(directory.ino):
@@ -145,7 +147,7 @@ class Operations(OpenFiles):
                 return self._inodes.answer(self._inodes.node(inode))
             return known.answer or self._inodes.current(known)
         except Exception as error:
-            raise self._failure("getattr", error) from None
+            raise self.failure("getattr", error) from None
 
     async def setattr(
         self,
@@ -163,7 +165,7 @@ class Operations(OpenFiles):
             await node.setattr(wanted(attr, fields), caller(ctx))
             return self._inodes.answer(node)
         except Exception as error:
-            raise self._failure("setattr", error) from None
+            raise self.failure("setattr", error) from None
 
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
         self._requests["readlink"] += 1
@@ -173,7 +175,7 @@ class Operations(OpenFiles):
                 raise FUSEError(errno.EINVAL)
             return bytes(node.target())
         except Exception as error:
-            raise self._failure("readlink", error) from None
+            raise self.failure("readlink", error) from None
 
     async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
         """Asked only without default_permissions: then the kernel lets everybody whom it lets in
@@ -186,7 +188,7 @@ class Operations(OpenFiles):
                 return False
             return not (mode & os.X_OK and not bits & 0o111)
         except Exception as error:
-            raise self._failure("access", error) from None
+            raise self.failure("access", error) from None
 
     # Changes of directories
 
@@ -230,7 +232,7 @@ class Operations(OpenFiles):
             with self._watcher.suppressed(parent, name):
                 return self._inodes.remember(await make(directory), parent)
         except Exception as error:
-            raise self._failure(request, error) from None
+            raise self.failure(request, error) from None
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         await self._remove("unlink", parent_inode, name, lambda d: d.unlink(name, caller(ctx)))
@@ -247,7 +249,7 @@ class Operations(OpenFiles):
             with self._watcher.suppressed(parent, name):
                 await remove(directory)
         except Exception as error:
-            raise self._failure(request, error) from None
+            raise self.failure(request, error) from None
 
     async def rename(
         self,
@@ -268,7 +270,7 @@ class Operations(OpenFiles):
             ):
                 await source.rename(name_old, target, name_new, flags, caller(ctx))
         except Exception as error:
-            raise self._failure("rename", error) from None
+            raise self.failure("rename", error) from None
 
     # Extended attributes, and the filesystem
 
@@ -285,14 +287,14 @@ class Operations(OpenFiles):
         except FUSEError:
             raise
         except Exception as error:
-            raise self._failure("getxattr", error) from None
+            raise self.failure("getxattr", error) from None
 
     async def listxattr(self, inode: int, ctx: RequestContext) -> Sequence[bytes]:
         self._requests["listxattr"] += 1
         try:
             return [bytes(name) for name in self._inodes.node(inode).xattrs()]
         except Exception as error:
-            raise self._failure("listxattr", error) from None
+            raise self.failure("listxattr", error) from None
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, ctx: RequestContext) -> None:
         self._requests["setxattr"] += 1
@@ -304,7 +306,7 @@ class Operations(OpenFiles):
                 raise FUSEError(errno.EOPNOTSUPP)
             await node.setxattr(name, value)
         except Exception as error:
-            raise self._failure("setxattr", error) from None
+            raise self.failure("setxattr", error) from None
 
     async def removexattr(self, inode: int, name: bytes, ctx: RequestContext) -> None:
         self._requests["removexattr"] += 1
@@ -316,11 +318,11 @@ class Operations(OpenFiles):
                 raise FUSEError(errno.ENODATA)
             await node.removexattr(name)
         except Exception as error:
-            raise self._failure("removexattr", error) from None
+            raise self.failure("removexattr", error) from None
 
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
         self._requests["statfs"] += 1
         try:
             return await self._statfs.ask()
         except Exception as error:
-            raise self._failure("statfs", error) from None
+            raise self.failure("statfs", error) from None

@@ -21,6 +21,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import closing
 
 import pyfuse3
 import trio
@@ -30,13 +31,16 @@ from rossfs.errors import MountFailed, RossfsError
 from rossfs.fs import turns, unmount
 from rossfs.fs.capture import standard_error
 from rossfs.fs.daemon import leave_standard_error
+from rossfs.fs.device import Device, Handlers
 from rossfs.fs.filesystem import FilesystemOptions, open_filesystem
 from rossfs.fs.log import Log
 from rossfs.fs.mountinfo import mounts_on
+from rossfs.fs.notices import Notices
 from rossfs.fs.operations import Operations
 from rossfs.fs.options import MountOptions, for_libfuse
 from rossfs.fs.presence import Presence
 from rossfs.fs.readiness import Readiness
+from rossfs.fs.wakefulness import Wakefulness
 from rossfs.image.cachelocation import layer_cache
 from rossfs.image.layers import Layers
 from rossfs.oci.platform import Platform
@@ -94,11 +98,20 @@ class Session:
             trees = Trees()
             root = build_root(store, self._view(options, layers), trees)
             kernel = _filesystem_options(options)
-            async with open_filesystem(root, kernel, store.paths.root, trees) as operations:
+            notices = Notices()
+            async with open_filesystem(
+                root, kernel, store.paths.root, notices.forget_name, trees
+            ) as operations:
                 self._operations = operations
+                device = Device(operations.direct.answers(), operations.failure, notices)
                 # Before mounting: a signal that came between would leave a dead mount.
-                with trio.open_signal_receiver(*_SIGNALS) as signals:
-                    self._mount(operations, options)
+                with (
+                    closing(device),
+                    closing(Wakefulness()) as wakefulness,
+                    trio.open_signal_receiver(*_SIGNALS) as signals,
+                ):
+                    self._mount(Handlers(operations, device), options)
+                    turns.attach(device, wakefulness)
                     try:
                         await self._answer_requests(signals, readiness)
                     finally:
@@ -127,11 +140,11 @@ class Session:
             **(self._operations.stats() if self._operations else {}),
         }
 
-    def _mount(self, operations: Operations, options: MountOptions) -> None:
+    def _mount(self, handlers: Handlers, options: MountOptions) -> None:
         with standard_error() as captured:
             try:
                 pyfuse3.init(
-                    operations,
+                    handlers,  # type: ignore[arg-type]  # all that is ever done is to ask for one
                     self._mountpoint,
                     for_libfuse(options, self._store, root=os.geteuid() == 0),
                 )
@@ -160,7 +173,6 @@ class Session:
 
     async def _loop(self, scope: trio.CancelScope, ended: trio.Event) -> None:
         """pyfuse3's loop; its end is the end of everything else."""
-        turns.attach()
         # What was imported stays: the collector of garbage need not look at it again and again.
         gc.freeze()
         try:

@@ -6,16 +6,16 @@ way.  `attach` replaces two things there, and leaves the rest to trio:
  - the lock between the tasks that wait for a request.  trio's is handed on at each release, so that
    with two tasks each request costs two turns of the scheduler; `ReadLock` stays with who comes
    back before anybody else runs.
- - waiting for the descriptor.  A request that is there already costs one poll(2) instead of two
-   turns and two calls of epoll.  After a request the next one usually follows at once, so for
-   `SPIN` seconds the descriptor is asked again and again: to be woken costs more than the request
-   itself where processors sleep (virtual machines above all).  sched_yield(2) gives the processor
-   to whoever wants it meanwhile; when somebody took it, nothing is gained, and who does not sleep
-   is served last by the scheduler: then, for `CROWDED` seconds, it sleeps in select(2) instead, for
-   `NAP` at most, for nothing else happens in this thread meanwhile.
+ - waiting for the descriptor: that is over when there is a request that the device (device.py) does
+   not answer itself.  After a request the next one usually follows at once, so for `SPIN` seconds
+   the descriptor is asked again and again: to be woken costs more than the request itself where
+   processors sleep (virtual machines above all).  sched_yield(2) gives the processor to whoever
+   wants it meanwhile; when somebody took it, nothing is gained, and who does not sleep is served
+   last by the scheduler: then, for `CROWDED` seconds, it sleeps in select(2) instead, for `NAP` at
+   most, for nothing else happens in this thread meanwhile.
 
 Every `FAIR` requests the scheduler has its turn whatever is waiting, so that other tasks go on
-under any load.  Together: four times as many requests in a second as with trio alone.
+under any load.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Generator
+from typing import Protocol
 
 import pyfuse3
 import trio
 import trio.lowlevel
 
-SPIN = 100e-6
-"""Seconds that the next request is awaited without sleeping."""
+from rossfs.fs.wakefulness import Wakefulness
+
+SPIN = 400e-6
+"""Seconds that the next request is awaited without sleeping: what a program does with the names of
+a directory takes a quarter of it."""
 
 BUSY = 1e-3
 """Seconds since the last request within which there is a rush: only then it is worth it."""
@@ -101,11 +105,29 @@ class ReadLock:
         return _DONE
 
 
-class _Lowlevel:
-    """trio.lowlevel, but for how a descriptor is awaited."""
+class Served(Protocol):
+    """Where requests come from: Device, but for tests."""
 
-    def __init__(self) -> None:
-        self._polls: dict[int, Callable[[int], list[tuple[int, int]]]] = {}
+    fd: int
+    """What can be read when there is one; negative until `connect`."""
+
+    def connect(self, libfuse: int) -> None:
+        """Begin, with the descriptor that libfuse has."""
+
+    def serve(self) -> bool | None:
+        """Take a request; whether it is for pyfuse3.  None: there is none."""
+
+    def back(self) -> None:
+        """pyfuse3 has what it was told of."""
+
+
+class _Lowlevel:
+    """trio.lowlevel, but for how requests are awaited."""
+
+    def __init__(self, device: Served, wakefulness: Wakefulness) -> None:
+        self._device = device
+        self._poll = select.poll()
+        self._wakefulness = wakefulness
         self._left = FAIR
         self._last = 0.0
         self._crowded = 0.0
@@ -113,44 +135,68 @@ class _Lowlevel:
     def __getattr__(self, name: str) -> object:
         return getattr(trio.lowlevel, name)
 
-    def wait_readable(self, fd: int) -> Awaitable[None]:
-        """As trio's, without a checkpoint if *fd* is readable already, or within a moment."""
-        self._left -= 1
-        if not self._left:
-            self._left = FAIR
-            return self._sleep(fd)
-        ready = self._polls.get(fd)
-        if ready is None:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            ready = self._polls[fd] = poll.poll
-        if ready(0):
-            return _DONE
-        clock = time.monotonic
-        now = clock()
-        if now - self._last >= BUSY:
-            return self._sleep(fd)
-        if now < self._crowded:
-            if fd < _SELECTABLE and select.select((fd,), (), (), NAP)[0]:
-                self._last = clock()
-                return _DONE
-        else:
-            end = now + SPIN
-            while now < end:
-                os.sched_yield()
-                if ready(0):
-                    self._last = now
-                    return _DONE
-                before = now
-                now = clock()
-                if now - before > TAKEN:
-                    self._crowded = now + CROWDED
-                    break
-        return self._sleep(fd)
+    def notify_closing(self, fd: int) -> None:
+        """As trio's: who waits for a request waits no more."""
+        trio.lowlevel.notify_closing(self._device.fd if self._device.fd >= 0 else fd)
 
-    async def _sleep(self, fd: int) -> None:
-        await trio.lowlevel.wait_readable(fd)
-        self._last = time.monotonic()
+    def wait_readable(self, fd: int) -> Awaitable[None]:
+        """Wait until there is a request for pyfuse3; without a checkpoint if it is there already,
+        or within a moment."""
+        device = self._device
+        if device.fd < 0:
+            device.connect(fd)
+            self._poll.register(device.fd, select.POLLIN)
+        device.back()
+        return _DONE if self._rush() else self._sleep()
+
+    async def _sleep(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._device.fd)
+            self._last = time.monotonic()
+            if self._rush():
+                return
+
+    def _rush(self) -> bool:
+        """Serve what is there and what comes in a moment; whether one is for pyfuse3."""
+        serve, served, give_way = self._device.serve, self._wakefulness.served, os.sched_yield
+        while True:
+            some = False
+            while (passed_on := serve()) is not None:
+                some = True
+                served()
+                if passed_on:
+                    break
+                self._left -= 1
+                if not self._left:
+                    self._left = FAIR
+                    return False
+                give_way()  # to who waits for the answer, and will ask the next thing
+            now = time.monotonic()
+            if some:
+                self._last = now
+                if passed_on:
+                    return True
+            if now - self._last >= BUSY or not self._comes(now):
+                self._wakefulness.pause()
+                return False
+
+    def _comes(self, now: float) -> bool:
+        """Whether there is a request within a moment."""
+        if now < self._crowded:
+            fd = self._device.fd
+            return fd < _SELECTABLE and bool(select.select((fd,), (), (), NAP)[0])
+        ready, clock = self._poll.poll, time.monotonic
+        end = now + SPIN
+        while now < end:
+            os.sched_yield()
+            if ready(0):
+                return True
+            before = now
+            now = clock()
+            if now - before > TAKEN:
+                self._crowded = now + CROWDED
+                break
+        return False
 
 
 class _Trio:
@@ -158,13 +204,13 @@ class _Trio:
 
     Lock = ReadLock
 
-    def __init__(self) -> None:
-        self.lowlevel = _Lowlevel()
+    def __init__(self, device: Served, wakefulness: Wakefulness) -> None:
+        self.lowlevel = _Lowlevel(device, wakefulness)
 
     def __getattr__(self, name: str) -> object:
         return getattr(trio, name)
 
 
-def attach() -> None:
-    """Let pyfuse3 wait this way from now on; before pyfuse3.main()."""
-    pyfuse3.trio = _Trio()  # type: ignore[attr-defined]  # its stub does not tell of it
+def attach(device: Served, wakefulness: Wakefulness) -> None:
+    """Let pyfuse3 wait for *device* this way from now on; before pyfuse3.main()."""
+    pyfuse3.trio = _Trio(device, wakefulness)  # type: ignore[attr-defined]  # its stub does not tell of it

@@ -107,7 +107,11 @@ class Rootfs:
             found = self.root
         while chain:
             below = chain.pop()
-            child = self.lookup(found, tree.name(below.index))
+            child: Merged | Place | None = None
+            if len(found.parts) == 1 and not found.markers:
+                child = self._stack.below_alone(below)
+            if child is None:
+                child = self.lookup(found, tree.name(below.index))
             if not isinstance(child, Merged) or below not in child.parts:
                 return None
             found = child

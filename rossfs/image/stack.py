@@ -181,10 +181,18 @@ class Stack:
             return _new(Place, (position, inode))
         part = _new(Place, (position, child))
         if not flags & IMPLIED:
-            return Merged((part,), part, part, 1 if flags & _MARKERS else 0)
+            return _alone(part, flags)
         if tree.is_void(child):
             return None
         return self._merged([part], None, 1 if flags & _MARKERS else 0)
+
+    def below_alone(self, place: Place) -> Merged | None:
+        """The directory at *place*, if that is one and its attributes are its own; only where the
+        directory that holds it has a single part, which holds no whiteouts: nothing can hide it."""
+        mode, _, flags = self.trees[place.position].facts(place.index)
+        if mode & _TYPE != _DIRECTORY or flags & IMPLIED:
+            return None
+        return _alone(place, flags)
 
     def _merged(self, parts: list[Place], owner: Place | None, markers: int) -> Merged:
         if owner is None:
@@ -290,6 +298,10 @@ class Stack:
         if not stat.S_ISLNK(tree.facts(place.index)[0]):
             return None
         return tree.toc.symlink_text(place.index)
+
+
+def _alone(part: Place, flags: int) -> Merged:
+    return Merged((part,), part, part, 1 if flags & _MARKERS else 0)
 
 
 _REASONS = {

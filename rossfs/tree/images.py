@@ -33,6 +33,7 @@ from rossfs.oci.platform import Platform
 from rossfs.store.content import Unproven
 from rossfs.store.paths import Area
 from rossfs.tree.contentfile import ContentFiles, content_xattrs
+from rossfs.tree.handle import Handle
 from rossfs.tree.imagetrees import ImageTrees, Shown
 from rossfs.tree.layers import LayersDirectory
 from rossfs.tree.node import (
@@ -42,7 +43,6 @@ from rossfs.tree.node import (
     Directory,
     Entries,
     Entry,
-    Handle,
     Listing,
     Node,
     Unsettled,

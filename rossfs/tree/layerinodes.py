@@ -18,18 +18,8 @@ from rossfs.image.layer import Layer
 from rossfs.image.record import LOWER_LINK, Record
 from rossfs.oci.digest import Digest, hasher_for
 from rossfs.oci.quotation import quote
-from rossfs.tree.node import (
-    FOREVER,
-    Attr,
-    Caller,
-    File,
-    Handle,
-    Node,
-    Symlink,
-    Tree,
-    is_writing,
-    read_only,
-)
+from rossfs.tree.handle import Handle
+from rossfs.tree.node import FOREVER, Attr, Caller, File, Node, Symlink, Tree, is_writing, read_only
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
 from rossfs.tree.workers import Workers
 
@@ -150,6 +140,9 @@ class LayerFile(File):
 
     async def open(self, flags: int, caller: Caller) -> Handle:
         """Open for reading; EROFS for writing."""
+        return self.open_ready(flags)
+
+    def open_ready(self, flags: int) -> Handle:
         if is_writing(flags):
             raise read_only()
         record = self._record
@@ -167,10 +160,14 @@ class LayerHandle(Handle):
     __slots__ = ("_index", "_tree")
 
     keep_cache: ClassVar[bool] = True
+    passive: ClassVar[bool] = True
 
     def __init__(self, tree: LayerInodes, index: int) -> None:
         self._tree = tree
         self._index = index
+
+    def read_ready(self, offset: int, size: int) -> bytes | memoryview | None:
+        return self._tree.layer.read_ready(self._index, offset, size)
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         return await self._tree.read(self._index, offset, size)

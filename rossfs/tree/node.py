@@ -21,6 +21,8 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
+from rossfs.tree.handle import Handle
+
 FOREVER = 365 * 86400.0
 """Cache time in seconds of what cannot change: content is named by its digest.  The kernel takes a
 year for ever."""
@@ -313,38 +315,6 @@ class Directory(Node):
         raise read_only()
 
 
-class Handle:
-    """An open file.  Any method may be called again after an error; `release` comes exactly once,
-    last."""
-
-    __slots__ = ()
-
-    keep_cache: ClassVar[bool] = False
-    """The kernel may keep the pages that it has of the inode: its content cannot change."""
-
-    direct_io: bool = False
-    """The kernel shall keep no pages: each read(2) and write(2) is one request."""
-
-    async def read(self, offset: int, size: int) -> bytes | bytearray | memoryview:
-        """Up to *size* bytes at *offset*; fewer only at the end.  A view is used before the next
-        read."""
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-
-    async def write(self, offset: int, data: bytes) -> int:
-        """Write all of *data* at *offset*; return its length."""
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-
-    async def flush(self) -> None:
-        """A descriptor was closed (close(2) gets this one's errors); comes several times (dup,
-        fork)."""
-
-    async def fsync(self, data_only: bool) -> None:
-        """fsync(2) or fdatasync(2)."""
-
-    async def release(self) -> None:
-        """The last descriptor is gone.  Nobody sees this one's errors."""
-
-
 class File(Node):
     """A regular file, or a device or pipe that is never opened here."""
 
@@ -356,6 +326,10 @@ class File(Node):
 
         Published when *flags* ask to change content that cannot change.
         """
+
+    def open_ready(self, flags: int) -> Handle | None:
+        """As `open` by anybody, if that would not wait; None: it may."""
+        return None
 
 
 class Symlink(Node):

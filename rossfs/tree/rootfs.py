@@ -90,19 +90,21 @@ class RootfsTree(Tree):
 class RootfsDirectory(Directory):
     """A directory of a root filesystem."""
 
-    __slots__ = ("_merged", "_parent", "_rows", "_tree")
+    __slots__ = ("_attr", "_merged", "_parent", "_rows", "_tree")
 
     ttl: ClassVar[float] = FOREVER
     negative_ttl: ClassVar[float] = FOREVER
     remade: ClassVar[bool] = True
     foreign_xattrs: ClassVar[bool] = True
 
-    def __init__(self, tree: RootfsTree, merged: Merged) -> None:
+    def __init__(self, tree: RootfsTree, merged: Merged, parent: int = 0) -> None:
         super().__init__(tree.ino(merged))
         self._tree = tree
         self._merged = merged
         self._rows: RootfsRows | None = None
-        self._parent = 0
+        self._attr: Attr | None = None
+        self._parent = parent
+        """The number of the directory that it is in; 0: not known yet."""
 
     @property
     def weight(self) -> int:
@@ -110,7 +112,10 @@ class RootfsDirectory(Directory):
         return len(self._rows) if self._rows is not None else 0
 
     def attr(self) -> Attr:
-        return attr_of(self._tree.rootfs.record(self._merged.owner))
+        attr = self._attr
+        if attr is None:
+            attr = self._attr = attr_of(self._tree.rootfs.record(self._merged.owner))
+        return attr
 
     def parent_ino(self) -> int:
         if not self._parent:
@@ -148,13 +153,13 @@ class RootfsDirectory(Directory):
         if found is None:
             return None
         if isinstance(found, Merged):
-            return RootfsDirectory(tree, found)
+            return RootfsDirectory(tree, found, self.ino)
         return tree.layers[found.position].at(found.index)
 
     def entries(self) -> Rows:
         rows = self._rows
         if rows is None:
-            rows = RootfsRows(self._tree, self._merged)
+            rows = RootfsRows(self._tree, self._merged, self.ino)
             if len(rows) <= KEPT:
                 self._rows = rows
                 self._tree.recent.grew(len(rows))
@@ -164,10 +169,11 @@ class RootfsDirectory(Directory):
 class RootfsRows(Rows):
     """The names in a directory of a root filesystem."""
 
-    __slots__ = ("_elsewhere", "_entries", "_tree")
+    __slots__ = ("_elsewhere", "_entries", "_parent", "_tree")
 
-    def __init__(self, tree: RootfsTree, merged: Merged) -> None:
+    def __init__(self, tree: RootfsTree, merged: Merged, parent: int) -> None:
         self._tree = tree
+        self._parent = parent
         self._entries = tree.rootfs.entries(merged)
         self._elsewhere: dict[int, Plain] = {}
         """Rows that are more than a record: directories, which may be merged, and hard links to
@@ -213,7 +219,10 @@ class RootfsRows(Rows):
         tree = self._tree
         name, found = self._entries[number]
         if isinstance(found, Merged):
-            ino = tree.ino(found)
+            # Who lists it goes there next, and to find it again costs more than all the rest.
+            directory = RootfsDirectory(tree, found, self._parent)
+            tree.recent.put(directory)
+            ino = directory.ino
             record = tree.rootfs.record(found.owner)
         else:
             record = tree.rootfs.record(found)

@@ -6,7 +6,8 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from rossfs.tree.node import Handle, is_writing
+from rossfs.tree.handle import Handle
+from rossfs.tree.node import is_writing
 
 if TYPE_CHECKING:
     from rossfs.tree.staged import Staged

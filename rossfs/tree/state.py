@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import rossfs
 from rossfs.image.blobindex import IndexingProgress
-from rossfs.tree.node import Attr, Caller, File, Handle, is_writing, read_only
+from rossfs.tree.handle import Handle
+from rossfs.tree.node import Attr, Caller, File, is_writing, read_only
 from rossfs.tree.numbers import Fixed
 from rossfs.tree.static import BytesFile, BytesHandle, StaticDirectory
 

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     FOREVER,
     Attr,
@@ -14,7 +15,6 @@ from rossfs.tree.node import (
     Entries,
     Entry,
     File,
-    Handle,
     Listing,
     Node,
     Symlink,

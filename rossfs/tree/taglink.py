@@ -10,17 +10,8 @@ from rossfs.errors import Damaged, InvalidReference, RossfsError
 from rossfs.oci.digest import Digest
 from rossfs.oci.quotation import quote
 from rossfs.store.tags import TagInfo, TagName
-from rossfs.tree.node import (
-    Attr,
-    AttrChange,
-    Caller,
-    File,
-    Handle,
-    Node,
-    Symlink,
-    is_writing,
-    read_only,
-)
+from rossfs.tree.handle import Handle
+from rossfs.tree.node import Attr, AttrChange, Caller, File, Node, Symlink, is_writing, read_only
 
 
 def link_text(repository: str, digest: Digest) -> bytes:

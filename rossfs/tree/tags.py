@@ -31,13 +31,13 @@ from rossfs.errors import Conflict, Damaged, RossfsError, TagNotFound
 from rossfs.oci.digest import Digest
 from rossfs.oci.reference import check_repository, check_tag
 from rossfs.store.tags import TagEntry, TagName
+from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     Attr,
     AttrChange,
     Caller,
     Directory,
     Entry,
-    Handle,
     Listing,
     Node,
     Unsettled,

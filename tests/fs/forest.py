@@ -11,13 +11,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     FOREVER,
     Attr,
     Caller,
     Directory,
     File,
-    Handle,
     Node,
     Row,
     Rows,

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import ClassVar
 
+from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     FOREVER,
     Attr,
@@ -23,7 +24,6 @@ from rossfs.tree.node import (
     Entries,
     Entry,
     File,
-    Handle,
     Listing,
     Node,
     Published,

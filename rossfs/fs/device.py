@@ -1,0 +1,132 @@
+"""/dev/fuse itself: every request of a mount is read here, and some are answered here.
+
+The others are handed on to libfuse, and so to pyfuse3.  libfuse reads requests from its descriptor
+and writes replies to it.  For the moment of reading, its descriptor is exchanged (dup2(2)) for a
+file in memory with the one request in it; from the first thing that pyfuse3 does about it, which is
+to ask `Handlers` for the handler, replies go straight to the device again.  Nothing else runs in
+between: pyfuse3 reads as soon as it was told that it can (turns.py), and notices have a descriptor
+of their own (notices.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Mapping
+
+from pyfuse3 import FUSEError
+
+from rossfs.fs import wire
+from rossfs.fs.direct import NONE, Answer
+from rossfs.fs.notices import Notices
+
+log = logging.getLogger("rossfs.fs")
+
+NOTHING = (errno.EINTR, errno.ENOENT)
+"""read(2): there was a request, and who made it gave up; or a signal came."""
+
+
+class Device:
+    """The connection of one mount.  *answers* as Direct.answers; *failure* as Boundary.failure."""
+
+    def __init__(
+        self,
+        answers: Mapping[int, Answer],
+        failure: Callable[[str, Exception], FUSEError],
+        notices: Notices,
+    ) -> None:
+        self._answers = answers
+        self._failure = failure
+        self._notices = notices
+        self._request = memoryview(bytearray(wire.LARGEST))
+        self._buffers = (self._request,)
+        self._given = os.memfd_create("rossfs-request")
+        self._length = 0
+        """Bytes of the request in that file."""
+        self._libfuse = -1
+        self._away = False
+        """libfuse's descriptor is that file."""
+        self.fd = -1
+
+    def connect(self, libfuse: int) -> None:
+        """Serve the device that the descriptor *libfuse* of libfuse is open on."""
+        self._libfuse = libfuse
+        self.fd = os.dup(libfuse)
+        os.set_blocking(self.fd, False)
+        self._notices.begin(self.fd)
+
+    def close(self) -> None:
+        """Let go of the device; the connection ends when libfuse did, too."""
+        self._notices.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        os.close(self._given)
+
+    def serve(self) -> bool | None:
+        """Read a request and answer it; True: libfuse shall read it; None: there is none."""
+        request = self._request
+        try:
+            length = os.readv(self.fd, self._buffers)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            # Whatever else it is, libfuse will find it, too, and knows what to make of it.
+            return None if error.errno in NOTHING else True
+        _, opcode, unique, ino, _, _, _ = wire.IN_HEADER.unpack_from(request)
+        answer = self._answers.get(opcode)
+        reply: bytes | bytearray | memoryview | int | None
+        if answer is None:
+            reply = None if opcode in wire.SERVED else errno.ENOSYS
+        else:
+            try:
+                reply = answer(ino, request[wire.IN : length])
+            except Exception as error:
+                reply = self._failure(wire.NAMES[opcode], error).errno
+        if reply is None:
+            self._hand_on(length)
+            return True
+        if reply is not NONE:
+            self._send(unique, reply)
+        return False
+
+    def _send(self, unique: int, reply: bytes | bytearray | memoryview | int) -> None:
+        try:
+            if isinstance(reply, int):
+                os.write(self.fd, wire.OUT_HEADER.pack(wire.OUT, -reply, unique))
+            else:
+                header = wire.OUT_HEADER.pack(wire.OUT + len(reply), 0, unique)
+                os.writev(self.fd, (header, reply))
+        except FileNotFoundError:
+            pass  # who asked waits no more
+        except OSError:
+            log.exception("a reply could not be sent")
+
+    def _hand_on(self, length: int) -> None:
+        given = self._given
+        os.pwrite(given, self._request[:length], 0)
+        if length < self._length:
+            os.ftruncate(given, length)
+        self._length = length
+        os.lseek(given, 0, os.SEEK_SET)
+        os.dup2(given, self._libfuse, inheritable=False)
+        self._away = True
+
+    def back(self) -> None:
+        """libfuse has read its request: what it writes goes to the device."""
+        if self._away:
+            self._away = False
+            os.dup2(self.fd, self._libfuse, inheritable=False)
+
+
+class Handlers:
+    """The handlers as pyfuse3 sees them: to ask for one means that a request was read."""
+
+    def __init__(self, handlers: object, device: Device) -> None:
+        self._handlers = handlers
+        self._back = device.back
+
+    def __getattr__(self, name: str) -> object:
+        self._back()
+        return getattr(self._handlers, name)
