@@ -23,6 +23,9 @@ from rossfs.fs.notices import Notices
 
 log = logging.getLogger("rossfs.fs")
 
+_header = wire.IN_HEADER.unpack_from
+_reply = wire.OUT_HEADER.pack
+
 NOTHING = (errno.EINTR, errno.ENOENT)
 """read(2): there was a request, and who made it gave up; or a signal came."""
 
@@ -74,7 +77,7 @@ class Device:
         except OSError as error:
             # Whatever else it is, libfuse will find it, too, and knows what to make of it.
             return None if error.errno in NOTHING else True
-        _, opcode, unique, ino, _, _, _ = wire.IN_HEADER.unpack_from(request)
+        opcode, unique, ino = _header(request)
         answer = self._answers.get(opcode)
         reply: bytes | bytearray | memoryview | int | None
         if answer is None:
@@ -87,21 +90,18 @@ class Device:
         if reply is None:
             self._hand_on(length)
             return True
-        if reply is not NONE:
-            self._send(unique, reply)
-        return False
-
-    def _send(self, unique: int, reply: bytes | bytearray | memoryview | int) -> None:
+        if reply is NONE:
+            return False
         try:
             if isinstance(reply, int):
-                os.write(self.fd, wire.OUT_HEADER.pack(wire.OUT, -reply, unique))
+                os.write(self.fd, _reply(wire.OUT, -reply, unique))
             else:
-                header = wire.OUT_HEADER.pack(wire.OUT + len(reply), 0, unique)
-                os.writev(self.fd, (header, reply))
+                os.writev(self.fd, (_reply(wire.OUT + len(reply), 0, unique), reply))
         except FileNotFoundError:
             pass  # who asked waits no more
         except OSError:
             log.exception("a reply could not be sent")
+        return False
 
     def _hand_on(self, length: int) -> None:
         given = self._given

@@ -25,6 +25,7 @@ from rossfs.fs import wire
 from rossfs.fs.attributes import SECTOR
 from rossfs.fs.handles import Handles
 from rossfs.fs.inodes import Inodes
+from rossfs.fs.pages import Pages
 from rossfs.fs.readdir import DOTS, S_IFLNK, S_IFMT, OpenDirectory
 from rossfs.fs.rewrite import Rewrites
 from rossfs.fs.statfs import NAME_MAX
@@ -45,9 +46,8 @@ NONE = memoryview(b"")
 
 _FOREVER = int(FOREVER)
 _SECOND = 10**9
-_DIRECTORY = 4  # DT_DIR
-_REPLY = 1 << 17
-"""Bytes of a listing that are sent at once at most; the kernel asks for the rest."""
+_ATTRS = 8192
+"""Answers that are kept, 200 bytes each."""
 
 
 USER = b"user."
@@ -58,14 +58,15 @@ class Direct:
     """The answers for one mount, over what all its handlers share."""
 
     __slots__ = (
+        "_attrs",
         "_files",
-        "_inodes",
+        "_forgotten",
         "_kept",
         "_listed",
         "_lookups",
         "_marks",
         "_open",
-        "_reply",
+        "_page",
         "_requests",
         "_trees",
     )
@@ -79,7 +80,7 @@ class Direct:
         requests: defaultdict[str, int],
         umask: int,
     ) -> None:
-        self._inodes = inodes
+        self._forgotten = inodes.forget
         self._lookups = inodes.lookups
         self._trees = inodes.trees
         self._files = files
@@ -88,7 +89,11 @@ class Direct:
         self._marks = rewrites.marks
         self._requests = requests
         self._kept = ~(umask & 0o777)
-        self._reply = memoryview(bytearray(_REPLY))
+        self._page = Pages(inodes, umask).page
+        self._attrs: dict[int, bytes] = {}
+        """Answers to GETATTR, which is asked again after each listing and reading: a directory that
+        was listed, or a file that was read, has another time of access then.  For as long as the
+        mount lives its number is nothing else's, and nothing of it changes."""
 
     def answers(self) -> Mapping[int, Answer]:
         """By the number of a request, what may answer it."""
@@ -148,11 +153,17 @@ class Direct:
         )  # fmt: skip
 
     def _getattr(self, ino: int, _body: memoryview) -> Body | None:
-        node = self._node(ino)
-        if node is None:
-            return None
+        answer = self._attrs.get(ino)
+        if answer is None:
+            node = self._node(ino)
+            if node is None:
+                return None
+            answer = wire.ATTR.pack(_FOREVER, 0, 0, *self._attr(ino, node.attr()))
+            if len(self._attrs) >= _ATTRS:
+                self._attrs.clear()
+            self._attrs[ino] = answer
         self._requests["getattr"] += 1
-        return wire.ATTR.pack(_FOREVER, 0, 0, *self._attr(ino, node.attr()))
+        return answer
 
     def _readlink(self, ino: int, _body: memoryview) -> Body | None:
         node = self._node(ino)
@@ -163,14 +174,14 @@ class Direct:
 
     def _forget(self, ino: int, body: memoryview) -> Body:
         self._requests["forget"] += 1
-        self._inodes.forget(((ino, wire.FORGOTTEN.unpack_from(body)[0]),))
+        self._forgotten(((ino, wire.FORGOTTEN.unpack_from(body)[0]),))
         return NONE
 
     def _forget_many(self, _ino: int, body: memoryview) -> Body:
         (count,) = wire.FORGOTTEN_MANY.unpack_from(body)
         start = wire.FORGOTTEN_MANY.size
         self._requests["forget"] += count
-        self._inodes.forget(
+        self._forgotten(
             wire.FORGOTTEN_ONE.iter_unpack(body[start : start + count * wire.FORGOTTEN_ONE.size])
         )
         return NONE
@@ -267,53 +278,9 @@ class Direct:
         if listing is None or start == 0:
             listing = opened.listing = directory.entries()
         assert isinstance(listing, Rows)
-        limit = min(size, _REPLY)
-        end = 0
-        if start < DOTS:
-            end = self._dots(directory, start, limit)
-        return self._reply[: self._rows(listing, max(start - DOTS, 0), end, limit)]
-
-    def _dots(self, directory: Directory, start: int, limit: int) -> int:
-        """Put "." and ".." into the reply; where it ends then."""
-        end = 0
-        for offset in range(start, DOTS):
-            name = b".." if offset else b"."
-            following = end + wire.DIRENTPLUS.size + 8
-            if following > limit:
-                break
-            ino = self._inodes.above(directory) if offset else directory.ino
-            # A node id of 0: nothing that the kernel would have to forget.
-            wire.DIRENTPLUS.pack_into(
-                self._reply, end, *(0,) * 22, ino, offset + 1, len(name), _DIRECTORY
-            )
-            self._reply[following - 8 : following - 8 + len(name)] = name
-            end = following
-        return end
-
-    def _rows(self, listing: Rows, start: int, end: int, limit: int) -> int:
-        """Put rows into the reply from its byte *end* on; where it ends then."""
-        reply, lookups, kept = self._reply, self._lookups, self._kept
-        pack, fixed = wire.DIRENTPLUS.pack_into, wire.DIRENTPLUS.size
-        offset = start + DOTS
-        for name, ino, mode, size, nlink, uid, gid, rdev, mtime_ns in listing.rows(start):
-            offset += 1
-            length = len(name)
-            at = end + fixed
-            following = at + (length + 7 & -8)
-            if following > limit:
-                break
-            kind = mode & S_IFMT
-            time, part = divmod(mtime_ns, _SECOND)
-            pack(
-                reply, end, ino, 0, _FOREVER, _FOREVER, 0, 0, ino, size,
-                (size + SECTOR - 1) // SECTOR, time, time, time, part, part, part,
-                mode if kind == S_IFLNK else mode & kept, nlink, uid, gid, rdev, BLOCK, 0, ino,
-                offset, length, kind >> 12,
-            )  # fmt: skip
-            reply[at : at + length] = name
-            lookups[ino >> TREE_SHIFT] += 1
-            end = following
-        return end
+        if start >= len(listing) + DOTS:
+            return DONE
+        return self._page(directory, listing, start, size)
 
 
 def _sized(value: bytes, body: memoryview) -> Body | int:

@@ -147,11 +147,13 @@ class _Lowlevel:
             device.connect(fd)
             self._poll.register(device.fd, select.POLLIN)
         device.back()
-        return _DONE if self._rush() else self._sleep()
+        self._left -= 1
+        return _DONE if self._left > 0 and self._rush() else self._sleep()
 
     async def _sleep(self) -> None:
         while True:
             await trio.lowlevel.wait_readable(self._device.fd)
+            self._left = FAIR
             self._last = time.monotonic()
             if self._rush():
                 return
@@ -167,8 +169,7 @@ class _Lowlevel:
                 if passed_on:
                     break
                 self._left -= 1
-                if not self._left:
-                    self._left = FAIR
+                if self._left <= 0:
                     return False
                 give_way()  # to who waits for the answer, and will ask the next thing
             now = time.monotonic()

@@ -49,8 +49,8 @@ SERVED = frozenset((*range(1, 7), *range(8, 19), *range(20, 31), 34, 35, 36, 38,
 """Requests that libfuse has a handler of pyfuse3 for; READDIR (28) is never sent beside
 READDIRPLUS.  All others are ENOSYS, and the kernel does not ask again."""
 
-IN_HEADER = Struct("=IIQQIII4x")
-"""Length, opcode, unique, node id, uid, gid, pid: struct fuse_in_header."""
+IN_HEADER = Struct("=4xIQQ16x")
+"""Opcode, unique, node id of struct fuse_in_header; who asks does not matter here."""
 
 OUT_HEADER = Struct("=IiQ")
 """Length, error (0 or minus an errno), unique: struct fuse_out_header."""
