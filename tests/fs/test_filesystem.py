@@ -3,9 +3,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
-import pyfuse3
 import pytest
 import trio
 from pyfuse3 import FUSEError
@@ -21,14 +21,18 @@ from tests.fs.memory import Late, Memory, MemoryFile, MemoryHandle
 OPTIONS = FilesystemOptions(uid=12, gid=13, umask=0o077)
 
 
+def forget(parent: int, name: bytes) -> None:
+    """What the kernel is told; there is no kernel to tell."""
+
+
 async def test_the_options_reach_every_answer(tmp_path: Path) -> None:
     root = small_tree()
-    async with open_filesystem(root, OPTIONS, str(tmp_path)) as operations:
+    async with open_filesystem(root, OPTIONS, str(tmp_path), forget) as operations:
         entry = await operations.lookup(ROOT, b"file", CTX)
         assert (entry.st_uid, entry.st_gid, entry.st_mode & 0o777) == (12, 13, 0o600)
         assert (await operations.statfs(CTX)).f_blocks == os.statvfs(tmp_path).f_blocks
     read_only = OPTIONS._replace(read_only=True)
-    async with open_filesystem(root, read_only, str(tmp_path)) as operations:
+    async with open_filesystem(root, read_only, str(tmp_path), forget) as operations:
         assert await refused(operations.mkdir(ROOT, b"x", 0o755, CTX)) == errno.EROFS
 
 
@@ -36,7 +40,7 @@ async def test_at_the_end_files_are_released_and_nodes_forgotten(tmp_path: Path)
     root = small_tree()
     file = root.children[b"file"]
     assert isinstance(file, MemoryFile)
-    async with open_filesystem(root, OPTIONS, str(tmp_path)) as operations:
+    async with open_filesystem(root, OPTIONS, str(tmp_path), forget) as operations:
         await operations.lookup(ROOT, b"file", CTX)
         await operations.open(file.ino, os.O_RDWR, CTX)
     assert [handle.released for handle in file.handles] == [1]
@@ -47,7 +51,7 @@ async def test_files_are_released_although_the_mount_was_cancelled(tmp_path: Pat
     file = MemoryFile()
     with trio.CancelScope() as scope:
         async with open_filesystem(
-            Memory({b"file": file}, ino=ROOT), OPTIONS, str(tmp_path)
+            Memory({b"file": file}, ino=ROOT), OPTIONS, str(tmp_path), forget
         ) as operations:
             await operations.lookup(ROOT, b"file", CTX)
             await operations.open(file.ino, os.O_RDWR, CTX)
@@ -58,48 +62,52 @@ async def test_files_are_released_although_the_mount_was_cancelled(tmp_path: Pat
 
 async def test_an_error_leaves_as_it_was_raised(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with open_filesystem(small_tree(), OPTIONS, str(tmp_path)):
+        async with open_filesystem(small_tree(), OPTIONS, str(tmp_path), forget):
             raise ZeroDivisionError
 
 
+class Told:
+    """What the kernel is told to forget."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[tuple[int, bytes]](100)
+
+    def forget(self, parent: int, name: bytes) -> None:
+        self._send.send_nowait((parent, name))
+
+    async def next(self) -> tuple[int, bytes]:
+        with trio.fail_after(20):
+            return await self._receive.receive()
+
+    def close(self) -> None:
+        self._send.close()
+        self._receive.close()
+
+
 @pytest.fixture
-def invalidated(monkeypatch: pytest.MonkeyPatch) -> Iterator[trio.MemoryReceiveChannel[object]]:
-    """What pyfuse3 is asked to tell the kernel; there is no kernel to tell."""
-    send, receive = trio.open_memory_channel[object](100)
-
-    def note(parent: int, name: bytes, deleted: int = 0, ignore_enoent: bool = False) -> None:
-        send.send_nowait((parent, name, ignore_enoent))
-
-    monkeypatch.setattr(pyfuse3, "invalidate_entry_async", note)
-    yield receive
-    send.close()
-    receive.close()
+def told() -> Iterator[Told]:
+    with closing(Told()) as told:
+        yield told
 
 
-async def test_the_kernel_hears_of_changes_once_it_has_looked(
-    tmp_path: Path, invalidated: trio.MemoryReceiveChannel[object]
-) -> None:
+async def test_the_kernel_hears_of_changes_once_it_has_looked(tmp_path: Path, told: Told) -> None:
     place = Memory(paths=[str(tmp_path)])
     root = Memory({b"place": place}, ino=ROOT)
-    async with open_filesystem(root, OPTIONS, "/") as operations:
+    async with open_filesystem(root, OPTIONS, "/", told.forget) as operations:
         await operations.lookup(ROOT, b"place", CTX)
         (tmp_path / "unseen").write_text("x")
         assert await refused(operations.lookup(place.ino, b"seen", CTX)) == errno.ENOENT
         assert operations.stats()["watches"] == 1
         (tmp_path / "seen").write_text("x")
-        with trio.fail_after(20):
-            assert await invalidated.receive() == (place.ino, b"seen", True)
+        assert await told.next() == (place.ino, b"seen")
 
 
-async def test_the_kernel_hears_of_changes_after_a_listing(
-    tmp_path: Path, invalidated: trio.MemoryReceiveChannel[object]
-) -> None:
+async def test_the_kernel_hears_of_changes_after_a_listing(tmp_path: Path, told: Told) -> None:
     root = Memory(ino=ROOT, paths=[str(tmp_path)])
-    async with open_filesystem(root, OPTIONS, "/") as operations:
+    async with open_filesystem(root, OPTIONS, "/", told.forget) as operations:
         await names(operations, await operations.opendir(ROOT, CTX))
         (tmp_path / "seen").write_text("x")
-        with trio.fail_after(20):
-            assert await invalidated.receive() == (ROOT, b"seen", True)
+        assert await told.next() == (ROOT, b"seen")
 
 
 async def test_settling_does_not_wait_without_need() -> None:
@@ -152,7 +160,7 @@ async def test_a_failing_release_at_the_end_is_logged(
             return Handle(self)
 
     root = Memory({b"odd": Odd()}, ino=ROOT)
-    async with open_filesystem(root, OPTIONS, str(tmp_path)) as operations:
+    async with open_filesystem(root, OPTIONS, str(tmp_path), forget) as operations:
         odd = await operations.lookup(ROOT, b"odd", CTX)
         await operations.open(odd.st_ino, os.O_RDWR, CTX)
     assert len(expects_warnings) == 1

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rossfs.fs import wire
+from rossfs.fs.boundary import Boundary
+from rossfs.fs.device import Device, Handlers
+from rossfs.fs.direct import DONE, NONE, Answer, Body
+from rossfs.fs.notices import Notices
+from tests.fs.asking import over, small_tree
+
+UNIQUE = 0x1234_5678_9ABC_DEF0
+PATIENCE = 20.0
+
+WRITE = 16
+IOCTL = 39
+TMPFILE = 51
+"""Requests that nobody answers directly (enum fuse_opcode); libfuse knows of the first only."""
+
+
+def request(opcode: int, body: bytes = b"", ino: int = 1, unique: int = UNIQUE) -> bytes:
+    """A request as the kernel writes it."""
+    header = 40 + len(body), opcode, unique, ino, 1000, 1000, os.getpid(), 0, 0
+    return struct.pack("=IIQQIIIHH", *header) + body  # struct fuse_in_header
+
+
+def answer(body: bytes = b"", error: int = 0, unique: int = UNIQUE) -> bytes:
+    """A reply as the kernel reads it."""
+    return wire.OUT_HEADER.pack(wire.OUT + len(body), error, unique) + body
+
+
+class Answers:
+    """What is answered, and what was asked."""
+
+    def __init__(self) -> None:
+        self.next: Body | int | Exception | None = DONE
+        self.asked: list[tuple[int, bytes]] = []
+
+    def __call__(self, ino: int, body: memoryview) -> Body | int | None:
+        self.asked.append((ino, bytes(body)))
+        if isinstance(self.next, Exception):
+            raise self.next
+        return self.next
+
+    def all(self) -> dict[int, Answer]:
+        answers = wire.LOOKUP, wire.FORGET, wire.READ, wire.INTERRUPT, wire.GETATTR
+        return dict.fromkeys(answers, self)
+
+
+class Place:
+    """A device, the kernel's side of it, and the descriptor that libfuse has."""
+
+    def __init__(self, answers: dict[int, Answer]) -> None:
+        self.kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.kernel.setblocking(False)
+        self.libfuse = ours.detach()
+        self.device = Device(answers, Boundary().failure, Notices())
+        self.device.connect(self.libfuse)
+
+    def ask(self, request: bytes) -> bool | None:
+        """Let this request come."""
+        self.kernel.send(request)
+        return self.device.serve()
+
+    def heard(self) -> bytes | None:
+        """What the kernel was told; None: nothing."""
+        try:
+            return self.kernel.recv(1 << 18)
+        except BlockingIOError:
+            return None
+
+    def is_back(self) -> bool:
+        """libfuse's descriptor is the device."""
+        return os.path.sameopenfile(self.libfuse, self.device.fd)
+
+    def close(self) -> None:
+        self.device.close()
+        os.close(self.libfuse)
+        self.kernel.close()
+        for thread in threading.enumerate():
+            if thread.name == "notices":
+                thread.join(PATIENCE)
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def place(answers: Answers) -> Iterator[Place]:
+    place = Place(answers.all())
+    yield place
+    place.close()
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"x" * 100_000, bytearray(b"some"), memoryview(b"part of it")[5:7]]
+)
+def test_an_answer_is_sent(place: Place, answers: Answers, body: Body) -> None:
+    answers.next = body
+    assert place.ask(request(wire.LOOKUP, b"name\0", ino=7)) is False
+    assert place.heard() == answer(bytes(body))
+    assert answers.asked == [(7, b"name\0")]
+    assert place.heard() is None
+    assert place.is_back()
+
+
+def test_an_error_is_sent_as_a_negative_number(place: Place, answers: Answers) -> None:
+    answers.next = errno.ENAMETOOLONG
+    assert place.ask(request(wire.LOOKUP, b"name\0")) is False
+    assert place.heard() == answer(error=-errno.ENAMETOOLONG)
+
+
+def test_each_reply_names_its_request(place: Place) -> None:
+    for unique in (2, 1 << 63 | 4, (1 << 64) - 1):
+        place.ask(request(wire.GETATTR, bytes(16), unique=unique))
+        assert place.heard() == answer(unique=unique)
+
+
+def test_an_answer_sees_nothing_of_the_request_before(place: Place, answers: Answers) -> None:
+    for name in (b"a long name\0", b"short\0", b""):
+        place.ask(request(wire.LOOKUP, name))
+    assert [body for _, body in answers.asked] == [b"a long name\0", b"short\0", b""]
+
+
+def test_there_may_be_no_request(place: Place) -> None:
+    assert place.device.serve() is None
+    place.ask(request(wire.LOOKUP))
+    assert place.device.serve() is None
+
+
+@pytest.mark.parametrize("opcode", [wire.FORGET, wire.INTERRUPT])
+def test_to_some_requests_there_is_no_reply(place: Place, answers: Answers, opcode: int) -> None:
+    answers.next = NONE
+    assert place.ask(request(opcode, bytes(8))) is False
+    assert len(answers.asked) == 1
+    assert place.heard() is None
+
+
+@pytest.mark.parametrize("opcode", [IOCTL, TMPFILE, 4095, 4096, (1 << 32) - 1])
+def test_what_libfuse_does_not_know_is_never_asked_again(place: Place, opcode: int) -> None:
+    assert place.ask(request(opcode, b"anything")) is False
+    assert place.heard() == answer(error=-errno.ENOSYS)
+    assert place.is_back()
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (OSError(errno.ESTALE, "is gone"), errno.ESTALE),
+        (FileNotFoundError(errno.ENOENT, "is absent"), errno.ENOENT),
+        (OSError("without a number"), errno.EIO),
+        (OSError(errno.ENOSYS, "would never be asked again"), errno.EOPNOTSUPP),
+    ],
+)
+def test_what_is_raised_is_answered(
+    place: Place, answers: Answers, error: Exception, number: int
+) -> None:
+    answers.next = error
+    assert place.ask(request(wire.LOOKUP, b"name\0")) is False
+    assert place.heard() == answer(error=-number)
+
+
+def test_what_nobody_foresaw_is_logged(
+    place: Place, answers: Answers, expects_warnings: list[object]
+) -> None:
+    answers.next = RuntimeError("bug")
+    assert place.ask(request(wire.LOOKUP, b"name\0")) is False
+    assert place.heard() == answer(error=-errno.EIO)
+    assert len(expects_warnings) == 1
+    answers.next = b"goes on"
+    assert place.ask(request(wire.LOOKUP, b"name\0")) is False
+    assert place.heard() == answer(b"goes on")
+
+
+def test_a_request_that_is_cut_off_is_a_failure(expects_warnings: list[object]) -> None:
+    with over(small_tree()) as operations:
+        place = Place(dict(operations.direct.answers()))
+        assert place.ask(request(wire.READ)) is False
+        assert place.heard() == answer(error=-errno.EIO)
+        place.close()
+    assert len(expects_warnings) == 1
+
+
+def test_the_answers_of_a_mount_are_sent() -> None:
+    with over(small_tree()) as operations:
+        place = Place(dict(operations.direct.answers()))
+        for opcode, body in (
+            (wire.FORGET, bytes(8)),
+            (wire.BATCH_FORGET, wire.FORGOTTEN_MANY.pack(1) + wire.FORGOTTEN_ONE.pack(1, 1)),
+            (wire.INTERRUPT, bytes(8)),
+            (wire.NOTIFY_REPLY, bytes(40)),
+        ):
+            assert place.ask(request(opcode, body)) is False
+            assert place.heard() is None
+        assert place.ask(request(wire.RELEASEDIR, bytes(24))) is False
+        assert place.heard() == answer(error=-errno.EBADF)
+        assert place.ask(request(wire.GETATTR, bytes(16))) is True
+        assert os.read(place.libfuse, 1 << 16) == request(wire.GETATTR, bytes(16))
+        place.close()
+
+
+# Handing on
+
+
+def test_libfuse_reads_what_is_handed_on_and_writes_to_the_kernel(
+    place: Place, answers: Answers
+) -> None:
+    answers.next = None
+    for opcode in (WRITE, wire.LOOKUP):
+        whole = request(opcode, b"name\0")
+        assert place.ask(whole) is True
+        assert place.heard() is None
+        assert not place.is_back()
+        assert os.read(place.libfuse, wire.LARGEST) == whole
+        assert os.read(place.libfuse, wire.LARGEST) == b""
+        place.device.back()
+        assert place.is_back()
+        os.write(place.libfuse, answer(b"by libfuse"))
+        assert place.heard() == answer(b"by libfuse")
+
+
+def test_what_is_back_stays(place: Place, answers: Answers) -> None:
+    place.device.back()
+    assert place.is_back()
+    answers.next = None
+    place.ask(request(wire.LOOKUP))
+    place.device.back()
+    place.device.back()
+    assert place.is_back()
+
+
+def test_a_reply_goes_to_the_kernel_whatever_libfuse_has(place: Place, answers: Answers) -> None:
+    assert place.ask(request(WRITE)) is True
+    assert place.ask(request(wire.LOOKUP, b"name\0")) is False
+    assert place.heard() == answer()
+    assert os.read(place.libfuse, wire.LARGEST) == request(WRITE)
+
+
+def test_asking_for_a_handler_gives_the_descriptor_back(place: Place) -> None:
+    class Operations:
+        def __init__(self) -> None:
+            self.supports_dot_lookup = False
+
+        def lookup(self) -> str:
+            assert place.is_back()
+            return "found"
+
+    handlers: object = Handlers(Operations(), place.device)
+    for name in ("lookup", "supports_dot_lookup"):
+        place.ask(request(WRITE))
+        assert not place.is_back()
+        got = getattr(handlers, name)
+        assert place.is_back()
+        assert got() == "found" if callable(got) else got is False
+    place.ask(request(WRITE))
+    with pytest.raises(AttributeError):
+        _ = handlers.absent  # type: ignore[attr-defined]
+    assert place.is_back()
+
+
+SMALL = request(WRITE, b"small")
+LARGE = request(WRITE, os.urandom(1 << 20) + bytes(40))
+"""A WRITE of 1 MiB: 80 bytes more, with its headers."""
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [LARGE],
+        [SMALL, LARGE],
+        [LARGE, SMALL],
+        [SMALL, LARGE, SMALL, SMALL, LARGE],
+        [request(WRITE, b"x" * size) for size in (0, 1, 3, 2, 4096, 4095, 4096, 0)],
+    ],
+    ids=["large", "small large", "large small", "in turn", "nearly the same"],
+)
+def test_requests_of_any_size_are_handed_on_whole(requests: list[bytes]) -> None:
+    """By a file in place of the device: no user may send that much through a socket at once."""
+    libfuse, given = os.memfd_create("libfuse"), os.memfd_create("given")
+    device = Device({}, Boundary().failure, Notices())
+    os.dup2(given, libfuse)
+    device.connect(libfuse)
+    try:
+        for whole in requests:
+            os.ftruncate(given, 0)
+            os.pwrite(given, whole, 0)
+            os.lseek(given, 0, os.SEEK_SET)
+            assert device.serve() is True
+            assert os.read(libfuse, 2 * wire.LARGEST) == whole
+            device.back()
+            assert os.path.sameopenfile(libfuse, given)
+    finally:
+        device.close()
+        os.close(libfuse)
+        os.close(given)
+
+
+# What goes wrong
+
+
+def _failing(number: int) -> Callable[..., int]:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EINTR, errno.EAGAIN])
+def test_a_request_that_was_given_up_is_none(
+    place: Place, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "readv", _failing(number))
+    assert place.device.serve() is None
+
+
+@pytest.mark.parametrize("number", [errno.ENODEV, errno.EIO, errno.ECONNABORTED])
+def test_an_error_of_the_device_is_for_libfuse_to_find(
+    place: Place, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(os, "readv", _failing(number))
+    assert place.device.serve() is True
+    assert place.is_back()
+
+
+def test_who_hung_up_is_for_libfuse_to_find(place: Place) -> None:
+    place.ask(request(wire.LOOKUP))
+    place.kernel.close()  # with a reply that was not read: ECONNRESET
+    assert place.device.serve() is True
+    assert place.is_back()
+
+
+def test_who_waits_no_more_needs_no_reply(
+    place: Place, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for reply in (b"body", errno.ESTALE):
+        answers.next = reply
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", _failing(errno.ENOENT))
+            patch.setattr(os, "writev", _failing(errno.ENOENT))
+            assert place.ask(request(wire.LOOKUP)) is False
+        assert place.heard() is None
+
+
+@pytest.mark.parametrize("reply", [b"body", errno.ESTALE])
+def test_a_reply_that_nobody_takes_is_logged(
+    place: Place, answers: Answers, reply: bytes | int, expects_warnings: list[object]
+) -> None:
+    answers.next = reply
+    place.kernel.send(request(wire.LOOKUP))
+    place.kernel.close()
+    assert place.device.serve() is False
+    assert len(expects_warnings) == 1
+
+
+# Notices, and the end
+
+
+def test_notices_reach_the_kernel_while_libfuse_reads(answers: Answers) -> None:
+    notices = Notices()
+    kernel, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    kernel.settimeout(PATIENCE)
+    device = Device(answers.all(), Boundary().failure, notices)
+    device.connect(ours.fileno())
+    kernel.send(request(WRITE))
+    assert device.serve() is True
+    notices.forget_name(5, b"name")
+    assert kernel.recv(1 << 10).endswith(b"name\0")
+    device.close()
+    ours.close()
+    kernel.close()
+
+
+def test_nothing_is_left_open() -> None:
+    def descriptors() -> list[str]:
+        return sorted(os.listdir("/proc/self/fd"))
+
+    before = descriptors()
+    place = Place({})
+    place.ask(request(WRITE))
+    place.close()
+    assert place.device.fd == -1
+    assert descriptors() == before
+    Device({}, Boundary().failure, Notices()).close()  # was never connected
+    assert descriptors() == before
