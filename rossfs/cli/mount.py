@@ -43,6 +43,8 @@ Options behind -o, separated by commas:
                         the user's cache where that cannot be written)
   cache_size=SIZE       how much they may take, as 500M or 4G (default: 4G)
   readahead=KIB         how far the kernel reads ahead, root only (default: 1024)
+  nowakeful             let processors sleep between two requests that follow one another
+                        (saves power, answers later; only root can keep them awake)
   dev, suid             devices and setuid bits count (default: nodev,nosuid)
   log=FILE              write the log there; SIGUSR1 adds the stacks of all threads
   debug                 log everything

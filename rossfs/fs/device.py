@@ -14,6 +14,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from pyfuse3 import FUSEError
 
@@ -65,7 +66,9 @@ class Device:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-        os.close(self._given)
+        if self._given >= 0:
+            os.close(self._given)
+            self._given = -1
 
     def serve(self) -> bool | None:
         """Read a request and answer it; True: libfuse shall read it; None: there is none."""
@@ -99,9 +102,14 @@ class Device:
                 os.writev(self.fd, (_reply(wire.OUT + len(reply), 0, unique), reply))
         except FileNotFoundError:
             pass  # who asked waits no more
-        except OSError:
+        except (OSError, BufferError):
             log.exception("a reply could not be sent")
+            self._refuse(unique)
         return False
+
+    def _refuse(self, unique: int) -> None:
+        with suppress(OSError):
+            os.write(self.fd, _reply(wire.OUT, -errno.EIO, unique))
 
     def _hand_on(self, length: int) -> None:
         given = self._given

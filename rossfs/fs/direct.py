@@ -222,6 +222,8 @@ class Direct:
             return None
         self._requests["open"] += 1
         flags = wire.KEEP_CACHE if handle.keep_cache else 0
+        if handle.direct_io:
+            flags |= wire.DIRECT_IO
         if handle.passive:
             flags |= wire.NOFLUSH
         return wire.OPENED.pack(self._files.add(handle), flags, 0)

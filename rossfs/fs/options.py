@@ -53,6 +53,8 @@ class MountOptions(NamedTuple):
     suid: bool = False
     executable: bool = True
     atime: bool = True
+    wakeful: bool = True
+    """Processors do not sleep while requests follow one another; root only."""
 
 
 _FLAGS: dict[str, tuple[str, bool]] = {
@@ -72,6 +74,8 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "noexec": ("executable", False),
     "atime": ("atime", True),
     "noatime": ("atime", False),
+    "wakeful": ("wakeful", True),
+    "nowakeful": ("wakeful", False),
 }
 
 _IGNORED = frozenset(

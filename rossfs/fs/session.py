@@ -107,7 +107,7 @@ class Session:
                 # Before mounting: a signal that came between would leave a dead mount.
                 with (
                     closing(device),
-                    closing(Wakefulness()) as wakefulness,
+                    closing(Wakefulness(self._options.wakeful)) as wakefulness,
                     trio.open_signal_receiver(*_SIGNALS) as signals,
                 ):
                     self._mount(Handlers(operations, device), options)

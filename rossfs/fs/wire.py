@@ -82,6 +82,7 @@ ATTR = Struct("=QII" + _ATTR.replace("QQQQQQ", "QQQqqq", 1))
 OPENED = Struct("=QII")
 """struct fuse_open_out: handle, flags, padding."""
 
+DIRECT_IO = 1 << 0
 KEEP_CACHE = 1 << 1
 CACHE_DIR = 1 << 3
 NOFLUSH = 1 << 5

@@ -146,6 +146,11 @@ def test_the_kernel_checks_permissions_unless_told_otherwise() -> None:
     assert "default_permissions" not in for_libfuse(parse("nodefault_permissions"), "/s", root=True)
 
 
+def test_processors_are_kept_awake_unless_told_otherwise() -> None:
+    assert parse("").wakeful
+    assert not parse("nowakeful").wakeful
+
+
 def test_libfuse_is_never_given_max_read() -> None:
     options = for_libfuse(parse("ro,debug,readahead=9,uid=1,log=/x"), "/s", root=True)
     assert options == {
