@@ -5,6 +5,7 @@ All numbers are in the order of bytes of the machine; there is no padding but wh
 
 from __future__ import annotations
 
+from mmap import PAGESIZE
 from struct import Struct
 
 # Requests: enum fuse_opcode.
@@ -60,7 +61,7 @@ IN = IN_HEADER.size
 
 OUT = OUT_HEADER.size
 
-LARGEST = (1 << 20) + 4096
+LARGEST = 256 * PAGESIZE + 4096
 """Bytes of the largest request: a WRITE of 256 pages with its headers (fuse_lowlevel.c,
 FUSE_MAX_MAX_PAGES and FUSE_BUFFER_HEADER_SIZE)."""
 
