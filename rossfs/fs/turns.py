@@ -152,6 +152,8 @@ class _Lowlevel:
 
     async def _sleep(self) -> None:
         while True:
+            if self._left <= 0:
+                self._goes_on(time.monotonic())  # who sleeps for others has not seen a pause
             await trio.lowlevel.wait_readable(self._device.fd)
             self._left = FAIR
             self._last = time.monotonic()
@@ -170,6 +172,7 @@ class _Lowlevel:
                     break
                 self._left -= 1
                 if self._left <= 0:
+                    self._last = time.monotonic()
                     return False
                 give_way()  # to who waits for the answer, and will ask the next thing
             now = time.monotonic()
@@ -177,9 +180,15 @@ class _Lowlevel:
                 self._last = now
                 if passed_on:
                     return True
-            if now - self._last >= BUSY or not self._comes(now):
-                self._wakefulness.pause()
+            if not self._goes_on(now):
                 return False
+
+    def _goes_on(self, now: float) -> bool:
+        """Whether this is a rush, and there is a request within a moment; otherwise a pause."""
+        if now - self._last < BUSY and self._comes(now):
+            return True
+        self._wakefulness.pause()
+        return False
 
     def _comes(self, now: float) -> bool:
         """Whether there is a request within a moment."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import pyfuse3
 import pytest
@@ -319,6 +321,34 @@ async def test_where_others_want_the_processor_nobody_asks_again(
     for _ in range(3):
         await _rush(lowlevel, device)
     assert questions.count == 1
+
+
+@pytest.mark.parametrize("requests", range(FAIR - 3, FAIR + 4))
+@pytest.mark.parametrize("last", [ANSWERED, FOR_PYFUSE3])
+async def test_processors_may_sleep_after_a_rush_of_any_length(
+    device: Piped, tmp_path: Path, requests: int, last: bytes
+) -> None:
+    latency = tmp_path / "latency"
+    latency.touch()
+    with closing(Wakefulness(device=str(latency))) as wakefulness:
+        lowlevel = _Trio(device, wakefulness).lowlevel
+        await _rush(lowlevel, device)
+        device.ask(ANSWERED * (requests - 1) + last)
+        taken = 0
+
+        async def take() -> None:
+            nonlocal taken
+            while True:
+                await lowlevel.wait_readable(device.libfuse)
+                taken += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert taken == (last == FOR_PYFUSE3)
+    asked = [microseconds for (microseconds,) in struct.iter_unpack("=i", latency.read_bytes())]
+    assert asked == [0, -1]
 
 
 async def test_the_rest_is_trio(told: _Trio, lowlevel: _Lowlevel) -> None:
