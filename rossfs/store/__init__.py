@@ -10,6 +10,7 @@ On disk (`paths.py` has every place)::
     format                   msgpack: version and feature flags
     incoming/                pins (symlinks), waiting files; .tmp/ for what is being written
     pins/                    digests that running processes hold, one locked file each
+    uses/                    what podman uses in place: counts, and of which content (`uses.py`)
     quarantine/              damaged content that a repair moved aside
     settings                 msgpack: what was chosen for the store
     lock                     flock: shared to write, exclusive to sweep

@@ -39,6 +39,8 @@ class Kind(StrEnum):
     """A temporary file of a process that is dead."""
     PIN = "pin"
     """A link in incoming/ to what is not stored."""
+    USE = "use"
+    """A layer that podman uses and is not stored, or a record of a use that cannot be read."""
     RECORD = "record"
     """A commit that was accepted and is not carried out."""
 

@@ -1,8 +1,9 @@
 """Garbage collection: removing what nothing needs, beside readers and writers.
 
-Roots, in this order: what running processes hold and the pins of incoming/, then tags (who goes
-from a pin to a tag makes the tag first, so one of the two is seen).  With a grace period, young
-manifests and indexes are roots too: whoever put one may be about to tag it.
+Roots, in this order: what running processes hold, the pins of incoming/ and what podman uses in
+place (`uses.py`), then tags (who goes from a pin to a tag makes the tag first, so one of the two is
+seen).  With a grace period, young manifests and indexes are roots too: whoever put one may be about
+to tag it.
 
 Marking and listing take long and happen without the store lock.  Meanwhile every writer notes
 what it commits, tags or holds (`arrivals.py`).  Removing happens in batches under
@@ -105,6 +106,8 @@ class _Collection:
         for digest in self._store.pins.live():
             self._marker.mark(digest, "a running process")
         self._mark_incoming()
+        for digest in self._store.uses.contents():
+            self._marker.mark(digest, "podman")
         for path, digest in self._store.tags.roots():
             self._marker.mark(digest, f"the tag {path}", is_document=True)
         if not self._delete_untagged or self._grace > 0:

@@ -40,6 +40,7 @@ class Paths:
         "cache",
         "format",
         "incoming",
+        "layouts",
         "lock",
         "pins",
         "quarantine",
@@ -47,6 +48,7 @@ class Paths:
         "scratch",
         "settings",
         "tags",
+        "uses",
     )
 
     def __init__(self, root: str) -> None:
@@ -59,7 +61,9 @@ class Paths:
         # In the store's own filesystem, so that a rename out of it is atomic; in a directory that
         # Ross ignores.
         self.scratch = f"{self.incoming}/.tmp"
+        self.layouts = f"{self.root}/layouts"
         self.pins = f"{self.root}/pins"
+        self.uses = f"{self.root}/uses"
         self.quarantine = f"{self.root}/quarantine"
         self.cache = f"{self.root}/cache"
         self._areas = {area: f"{self.root}/{area.value}" for area in Area}
@@ -67,8 +71,8 @@ class Paths:
     def directory_of(self, path: str) -> str | None:
         """The directory of the store that is or holds the absolute *path*; None if it is none of
         those that are read and written here."""
-        own = (*self._areas.values(), self.tags, self.incoming, self.pins, self.quarantine)
-        for directory in (*own, self.cache):
+        own = (*self._areas.values(), self.tags, self.incoming, self.layouts, self.pins)
+        for directory in (*own, self.quarantine, self.cache):
             if os.path.commonpath([path, directory]) == directory:
                 return directory
         return None
@@ -88,6 +92,10 @@ class Paths:
     def repository(self, repository: str) -> str:
         """The directory of a repository's tags."""
         return f"{self.tags}/{repository}"
+
+    def layout(self, repository: str) -> str:
+        """The directory in which lies what a repository's layout has beside tags."""
+        return f"{self.layouts}/{repository}"
 
     def tag(self, repository: str, tag: str) -> str:
         """The file of one tag."""

@@ -1,9 +1,10 @@
 """Who needs a content, so that nobody removes it by hand.
 
 A content is needed by the manifests that have it as config or layer, by the indexes that have it as
-manifest, by tags, by processes that hold it, and by what was accepted in incoming/ and is not
-carried out yet.  A subject is not held by what refers to it: the specification lets it be missing
-(image-spec manifest.md).  The pins of incoming/ keep collection away, and nobody else.
+manifest, by tags, by processes that hold it, by podman that uses it in place, and by what was
+accepted in incoming/ and is not carried out yet.  A subject is not held by what refers to it: the
+specification lets it be missing (image-spec manifest.md).  The pins of incoming/ keep collection
+away, and nobody else.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ from rossfs.store.paths import Area
 from rossfs.store.pins import Pins
 from rossfs.store.reverse import ReverseIndex
 from rossfs.store.tags import Tags
+from rossfs.store.uses import Uses
 
 
 class Holder(NamedTuple):
     """Who needs a content."""
 
     kind: str
-    """tag, index, manifest, file or process."""
+    """tag, index, manifest, file, podman or process."""
     name: str
-    """A tag as repository:tag, a digest, or a path in incoming/; empty for a process."""
+    """A tag as repository:tag, a digest, or a path in incoming/; empty for the last two."""
 
     def __str__(self) -> str:
+        if self.kind == "podman":
+            return "podman (see als/)"
         if not self.name:
             return f"a running {self.kind}"
         return f"{self.kind} {quote(self.name) if self.kind == 'file' else self.name}"
@@ -39,12 +43,13 @@ class Holder(NamedTuple):
 class References:
     """Who needs what in one store.  Thread safe."""
 
-    __slots__ = ("_contents", "_pins", "_reverse", "_tags")
+    __slots__ = ("_contents", "_pins", "_reverse", "_tags", "_uses")
 
-    def __init__(self, contents: Contents, tags: Tags, pins: Pins) -> None:
+    def __init__(self, contents: Contents, tags: Tags, pins: Pins, uses: Uses) -> None:
         self._contents = contents
         self._tags = tags
         self._pins = pins
+        self._uses = uses
         self._reverse = ReverseIndex(contents.access.paths)
 
     def holder_of(self, digest: Digest) -> Holder | None:
@@ -65,6 +70,8 @@ class References:
         for record in uploads.records(paths):
             if digest == record.stored.digest or digest in record.needs:
                 return Holder("file", f"incoming/{os.fsdecode(record.name)}")
+        if self._uses.is_used(digest):
+            return Holder("podman", "")
         return Holder("process", "") if self._pins.is_held(digest) else None
 
     def remove_unreferenced(self, digest: Digest) -> bool:

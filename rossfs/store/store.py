@@ -32,6 +32,7 @@ from rossfs.store.reader import Reader
 from rossfs.store.references import References
 from rossfs.store.repair import repair as mend
 from rossfs.store.tags import TagInfo, Tags
+from rossfs.store.uses import Uses
 
 if TYPE_CHECKING:
     from rossfs.store.finding import Finding
@@ -56,7 +57,8 @@ class Store:
         self.verifier = self.contents.verifier
         self.tags = Tags(access, self.contents)
         self.pins = Pins(access)
-        self.references = References(self.contents, self.tags, self.pins)
+        self.uses = Uses(access)
+        self.references = References(self.contents, self.tags, self.pins, self.uses)
         self.incoming = Incoming(access)
         if access.writable:
             commit.recover(self)
