@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rossfs.errors import Damaged, InvalidDocument, ManifestNotFound, MissingContent
 from rossfs.image.resolve import DEPTH
@@ -21,8 +21,12 @@ class Document(NamedTuple):
     """A manifest or index to export."""
 
     digest: Digest
-    data: bytes
+    size: int
     media_type: str
+
+    def entry(self) -> dict[str, Any]:
+        """The descriptor that an index.json has for it."""
+        return {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
 
 
 class Contents(NamedTuple):
@@ -32,9 +36,11 @@ class Contents(NamedTuple):
     documents: tuple[Document, ...]
     """*top* first."""
     blobs: tuple[Descriptor, ...]
+    absent: tuple[Digest, ...]
+    """What would belong to it and is not stored, as may be."""
 
 
-def gather(store: Store, digest: Digest, hold: Hold) -> Contents:
+def gather(store: Store, digest: Digest, hold: Hold | None = None) -> Contents:
     """Find what *digest* needs, and hold it.
 
     ManifestNotFound if it is not stored, MissingContent if something that it needs is not.  An
@@ -42,15 +48,17 @@ def gather(store: Store, digest: Digest, hold: Hold) -> Contents:
     """
     documents: dict[Digest, Document] = {}
     blobs: dict[Digest, Descriptor] = {}
+    absent: dict[Digest, None] = {}
 
     def visit(digest: Digest, depth: int) -> None:
         if digest in documents:
             return
         if depth > DEPTH:
             raise InvalidDocument(f"{digest} is more than {DEPTH} indexes deep")
-        hold.add(digest)
+        if hold is not None:
+            hold.add(digest)
         data, media_type = store.get_manifest(digest)
-        documents[digest] = Document(digest, data, media_type)
+        documents[digest] = Document(digest, len(data), media_type)
         value = parse_as(data, media_type)
         if isinstance(value, Manifest):
             for descriptor in value.references():
@@ -60,14 +68,18 @@ def gather(store: Store, digest: Digest, hold: Hold) -> Contents:
             try:
                 visit(item.digest, depth + 1)
             except ManifestNotFound:
-                continue
+                absent[item.digest] = None
 
     visit(digest, 0)
-    return Contents(documents[digest], tuple(documents.values()), _stored(store, blobs, hold))
+    if hold is not None:
+        hold.add(*blobs)
+    found = _stored(store, blobs, absent)
+    return Contents(documents[digest], tuple(documents.values()), found, tuple(absent))
 
 
-def _stored(store: Store, blobs: dict[Digest, Descriptor], hold: Hold) -> tuple[Descriptor, ...]:
-    hold.add(*blobs)
+def _stored(
+    store: Store, blobs: dict[Digest, Descriptor], absent: dict[Digest, None]
+) -> tuple[Descriptor, ...]:
     found, missing = [], []
     for digest, descriptor in blobs.items():
         content = store.contents.settle(digest)
@@ -77,7 +89,9 @@ def _stored(store: Store, blobs: dict[Digest, Descriptor], hold: Hold) -> tuple[
                     f"{digest} has {content.size} bytes; its manifest says {descriptor.size}"
                 )
             found.append(descriptor)
-        elif not is_foreign(descriptor.media_type):
+        elif is_foreign(descriptor.media_type):
+            absent[digest] = None
+        else:
             missing.append(str(digest))
     if missing:
         raise MissingContent(f"the store lacks {first_of(missing)}")

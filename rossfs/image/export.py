@@ -105,7 +105,7 @@ class _Export:
         """Write all of it as one archive: what says what it is comes first."""
         from rossfs.image.tarsink import TarSink
 
-        extra = _docker_manifest(self._contents, name) if docker else None
+        extra = _docker_manifest(self._store, self._contents, name) if docker else None
         sink = TarSink(fd, path)
         _add(sink, LAYOUT_FILE, LAYOUT_DOCUMENT)
         index = {"schemaVersion": 2, "manifests": [_entry(self._contents, name)]}
@@ -119,9 +119,9 @@ class _Export:
         """Write manifests and blobs, as far as they are not there."""
         for document in self._contents.documents:
             path = blob_path(document.digest)
-            if not sink.has(path, len(document.data)):
-                _add(sink, path, document.data)
-                self._count(len(document.data))
+            if not sink.has(path, document.size):
+                _add(sink, path, self._store.get_manifest(document.digest)[0])
+                self._count(document.size)
         workers.run(
             self._copying(sink, workers, blob.digest, blob.size) for blob in self._contents.blobs
         )
@@ -165,12 +165,7 @@ def _name(place: Place, reference: Reference | None, *, docker: bool) -> _Name:
 
 def _entry(contents: Contents, name: _Name) -> dict[str, Any]:
     """The descriptor that goes into index.json."""
-    top = contents.top
-    entry: dict[str, Any] = {
-        "mediaType": top.media_type,
-        "digest": str(top.digest),
-        "size": len(top.data),
-    }
+    entry = contents.top.entry()
     annotations = {}
     if name.full is not None:
         annotations[CONTAINERD_NAME] = name.full
@@ -181,9 +176,9 @@ def _entry(contents: Contents, name: _Name) -> dict[str, Any]:
     return entry
 
 
-def _docker_manifest(contents: Contents, name: _Name) -> bytes:
+def _docker_manifest(store: Store, contents: Contents, name: _Name) -> bytes:
     """manifest.json for `docker load`; InvalidDocument for what that cannot load."""
-    manifest = parse_as(contents.top.data, contents.top.media_type)
+    manifest = parse_as(*store.get_manifest(contents.top.digest))
     if not isinstance(manifest, Manifest) or not manifest.is_image:
         raise InvalidDocument(f"{contents.top.digest} is no image that docker could load")
     here = {blob.digest for blob in contents.blobs}

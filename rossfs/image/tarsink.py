@@ -1,15 +1,11 @@
-"""A tar archive being written; the same files give the same bytes, whenever and by whomever."""
+"""A tar archive being written; the same files give the same bytes (tarframe.py)."""
 
 from __future__ import annotations
 
-import posixpath
-import tarfile
 from collections.abc import Iterable
 
-from rossfs.image.tarstream import BLOCK
+from rossfs.image.tarframe import TarFrame
 from rossfs.store import durable
-
-_RECORD = 20 * BLOCK  # what tar(1) pads an archive to
 
 
 class TarSink:
@@ -18,8 +14,7 @@ class TarSink:
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name
-        self._written = 0
-        self._directories: set[str] = set()
+        self._frame = TarFrame()
 
     def has(self, path: str, size: int) -> bool:
         """See Sink.has: nothing is there before it is added."""
@@ -27,34 +22,17 @@ class TarSink:
 
     def add(self, path: str, size: int, chunks: Iterable[bytes]) -> None:
         """See Sink.add."""
-        self._make_parents(path)
-        entry = tarfile.TarInfo(path)
-        entry.size, entry.mode = size, 0o644
-        self._header(entry)
+        self._write(self._frame.before(path, size))
+        left = size
         for chunk in chunks:
-            size -= len(chunk)
+            left -= len(chunk)
             self._write(chunk)
-        assert size == 0, "content has the size that was said"
-        self._write(bytes(-entry.size % BLOCK))
+        assert left == 0, "content has the size that was said"
+        self._write(self._frame.after(size))
 
     def close(self) -> None:
         """Write the end of the archive."""
-        self._write(bytes(2 * BLOCK))
-        self._write(bytes(-self._written % _RECORD))
-
-    def _make_parents(self, path: str) -> None:
-        directory = posixpath.dirname(path)
-        if directory and directory not in self._directories:
-            self._make_parents(directory)
-            self._directories.add(directory)
-            entry = tarfile.TarInfo(directory)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            self._header(entry)
-
-    def _header(self, entry: tarfile.TarInfo) -> None:
-        # A new TarInfo has no owner and the time 0.
-        self._write(entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        self._write(self._frame.end())
 
     def _write(self, data: bytes) -> None:
         durable.write_all(self._fd, data, self._name)
-        self._written += len(data)
