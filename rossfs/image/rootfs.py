@@ -32,23 +32,30 @@ class Rootfs:
     root: its root directory.
     """
 
-    __slots__ = ("_old", "_stack", "_young", "layers", "lookup", "root")
+    __slots__ = ("_old", "_young", "layers", "lookup", "root", "stack")
 
-    def __init__(self, layers: Sequence[HasToc]) -> None:
+    def __init__(self, layers: Sequence[HasToc], stack: Stack | None = None) -> None:
+        """*stack*: has the trees of the layers, and may have more on top."""
         self.layers = tuple(layers)
-        self._stack = Stack()
-        for layer in self.layers:
-            push_grafted(self._stack, layer.toc)
-        self.root = self._stack.view(len(self.layers))
-        self.lookup = self._stack.find
+        if stack is None:
+            stack = Stack()
+            for layer in self.layers:
+                push_grafted(stack, layer.toc)
+        self.stack = stack
+        self.root = self.stack.view(len(self.layers))
+        self.lookup = self.stack.find
         """lookup(directory, name): what *name* is in the directory, a Merged or the Place of the
         record that stands for all hard links of the file; None if there is no such name."""
         self._young: dict[Place, Merged] = {}
         self._old: dict[Place, Merged] = {}
 
+    def lowest(self, count: int) -> Rootfs:
+        """The root filesystem of the lowest *count* layers."""
+        return Rootfs(self.layers[:count], self.stack)
+
     def entries(self, directory: Merged) -> Listing:
         """All names of *directory*, in order."""
-        return Listing(self._stack, directory)
+        return Listing(self.stack, directory)
 
     def directory(self, key: Place) -> Merged | None:
         """The directory that has this key; None if there is none, whatever the numbers are."""
@@ -62,27 +69,27 @@ class Rootfs:
         position, index = directory.key
         if not index:
             return self.root
-        found = self._containing(Place(position, self._stack.trees[position].parent(index)))
+        found = self._containing(Place(position, self.stack.trees[position].parent(index)))
         assert found is not None
         return found
 
     def name(self, directory: Merged) -> bytes:
         """The name of *directory* in its parent; empty for the root."""
         position, index = directory.key
-        return self._stack.trees[position].name(index) if index else b""
+        return self.stack.trees[position].name(index) if index else b""
 
     def resolve(self, path: bytes, follow_last: bool = True) -> Merged | Place:
         """What *path* leads to for a process whose root directory this is.
 
         PathNotFound, with the errno of path_resolution(7): ENOENT, ENOTDIR, ELOOP.
         """
-        return self._stack.walk(self.root, path, follow_last=follow_last)
+        return self.stack.walk(self.root, path, follow_last=follow_last)
 
     def record(self, place: Place) -> Record:
         """The record at *place*, a file's or the owner of a directory."""
         if not self.layers:
             return _NOTHING
-        return self._stack.trees[place.position].record(place.index)
+        return self.stack.trees[place.position].record(place.index)
 
     def layer_of(self, place: Place) -> HasToc:
         """The layer that *place* is in."""
@@ -91,7 +98,7 @@ class Rootfs:
     def _containing(self, place: Place) -> Merged | None:
         """The directory that the directory *place* of a layer is part of; None if it is hidden or
         no directory."""
-        tree = self._stack.trees[place.position]
+        tree = self.stack.trees[place.position]
         position, index = place
         chain: list[Place] = []
         found = None
@@ -109,7 +116,7 @@ class Rootfs:
             below = chain.pop()
             child: Merged | Place | None = None
             if len(found.parts) == 1 and not found.markers:
-                child = self._stack.below_alone(below)
+                child = self.stack.below_alone(below)
             if child is None:
                 child = self.lookup(found, tree.name(below.index))
             if not isinstance(child, Merged) or below not in child.parts:

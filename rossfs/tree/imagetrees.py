@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 from rossfs.errors import (
     Damaged,
@@ -29,8 +30,10 @@ from rossfs.oci.digest import Digest
 from rossfs.store.content import Unproven
 from rossfs.store.store import Store
 from rossfs.tree.layerinodes import LayerInodes
+from rossfs.tree.layertar import LayerTar
 from rossfs.tree.layerview import LayerViewTree
 from rossfs.tree.numbers import TREE_SHIFT, Numbers
+from rossfs.tree.overlaylayer import Stacked
 from rossfs.tree.recent import Recent
 from rossfs.tree.rootfs import RECORD_SHIFT, RootfsTree
 from rossfs.tree.trees import Trees
@@ -38,6 +41,7 @@ from rossfs.tree.workers import Workers
 
 T = TypeVar("T")
 
+_SECOND = 10**9
 _TOLD = 1000
 
 _log = logging.getLogger("rossfs.tree")
@@ -60,21 +64,26 @@ class ImageTrees:
     __slots__ = (
         "_absent",
         "_damaged",
-        "_layers",
         "_numbers",
         "_recent",
-        "_store",
+        "_stacked",
+        "_tar_number",
         "_trees",
-        "_workers",
+        "layers",
+        "store",
+        "workers",
     )
 
     def __init__(self, store: Store, layers: Layers, numbers: Numbers, trees: Trees) -> None:
-        self._store = store
-        self._layers = layers
+        self.store = store
+        self.layers = layers
         self._numbers = numbers
         self._trees = trees
         self._recent = Recent()
-        self._workers = Workers()
+        self._tar_number = numbers.family(b"layer tar")
+        self.workers = Workers()
+        self._stacked: WeakValueDictionary[Digest, Stacked] = WeakValueDictionary()
+        """By the digest of the image, or of the layer if what is below it is not known."""
         self._damaged: dict[str, str] = {}
         self._absent: set[str] = set()
         """Images and layers of which something is not stored, as the log was told."""
@@ -86,7 +95,7 @@ class ImageTrees:
     def stored(self, *digests: Digest) -> bool:
         """Whether all of these are in the store, as far as can be told without hashing."""
         try:
-            return all(self._store.contents.glance(digest) is not None for digest in digests)
+            return all(self.store.contents.glance(digest) is not None for digest in digests)
         except Unproven:
             return True
 
@@ -114,8 +123,8 @@ class ImageTrees:
 
     async def open_rootfs(self, shown: Shown) -> None:
         """Load the tree of an image.  Errors as image.opened.open_rootfs."""
-        opened = await self._run(
-            str(shown.image.digest), lambda: open_rootfs(self._store, self._layers, shown.image)
+        opened = await self.run(
+            str(shown.image.digest), lambda: open_rootfs(self.store, self.layers, shown.image)
         )
         if self.rootfs(shown) is None:
             self._trees.hold(self._grown(shown, opened))
@@ -149,7 +158,7 @@ class ImageTrees:
         """Load the tree of one layer.  DiffIdMismatch, InvalidLayer, BlobNotFound, Damaged,
         InvalidDocument."""
         descriptor = shown.image.manifest.layers[position]
-        layer, step = await self._run(
+        layer, step = await self.run(
             str(descriptor.digest), lambda: self._open_layer(shown.image, position)
         )
         if self.layer(shown, position) is None:
@@ -157,22 +166,65 @@ class ImageTrees:
             inodes = self._inodes(layer, step)
             self._trees.hold(LayerViewTree(number, inodes, descriptor, shown.layers_ino))
 
+    def tar_ino(self, shown: Shown, position: int) -> int:
+        """The number of one layer uncompressed: the same in every image."""
+        return self._tar_number(shown.image.manifest.layers[position].digest.raw)
+
+    async def open_tar(self, shown: Shown, position: int) -> LayerTar:
+        """The file that is one layer uncompressed.  Errors as `open_layer`."""
+        digest = shown.image.manifest.layers[position].digest
+        ino = self.tar_ino(shown, position)
+
+        def work() -> LayerTar:
+            layer, _ = self._open_layer(shown.image, position)
+            content = self.store.contents.settle(digest)
+            modified_ns = 0 if content is None else content.modified_ns
+            return LayerTar(ino, self.layers, self.workers, layer, modified_ns // _SECOND)
+
+        return await self.run(str(digest), work)
+
     def _open_layer(self, image: Image, position: int) -> tuple[Layer, History | None]:
-        layer = self._layers.open(image.manifest.layers[position].digest)
+        layer = self.layers.open(image.manifest.layers[position].digest)
         if not image.manifest.is_image:
             return layer, None
-        config = read_config(self._store, image)
+        config = read_config(self.store, image)
         if position >= len(config.diff_ids):
             raise DiffIdMismatch(
                 f"image {image.digest} has {len(image.manifest.layers)} layers, but its config has "
                 f"{len(config.diff_ids)} diff IDs"
             )
-        self._layers.check_diff_id(layer, config.diff_ids[position])
+        self.layers.check_diff_id(layer, config.diff_ids[position])
         return layer, config.layer_history()[position]
 
     def _layer_number(self, shown: Shown, position: int) -> int:
         place = shown.place.raw + shown.image.digest.raw
         return self._numbers.tree(b"layer%d " % position + place)
+
+    # Layers for overlayfs (overlaytrees.py)
+
+    async def stacked(self, image: Image) -> Stacked:
+        """The layers of an image, opened.  Errors as image.opened.open_rootfs."""
+        known = self._stacked.get(image.digest)
+        if known is None:
+            opened = await self.run(
+                str(image.digest), lambda: open_rootfs(self.store, self.layers, image)
+            )
+            steps = zip(opened.layers, opened.history, strict=True)
+            inodes = [self._inodes(layer, step) for layer, step in steps]
+            # Somebody else may have opened it meanwhile.
+            known = self._stacked.get(image.digest) or Stacked(opened.rootfs, inodes)
+            self._stacked[image.digest] = known
+        return known
+
+    async def lone(self, digest: Digest) -> Stacked:
+        """The layer *digest* (of the blob), of which nobody knows what is below it.  InvalidLayer,
+        BlobNotFound, Damaged."""
+        known = self._stacked.get(digest)
+        if known is None:
+            layer = await self.run(str(digest), lambda: self.layers.open(digest))
+            known = self._stacked.get(digest) or Stacked.lone(self._inodes(layer, None))
+            self._stacked[digest] = known
+        return known
 
     def _inodes(self, layer: Layer, step: History | None) -> LayerInodes:
         number = self._numbers.tree(b"inodes" + layer.digest.raw)
@@ -180,13 +232,14 @@ class ImageTrees:
         if isinstance(tree, LayerInodes):
             return tree
         history = step.created_by.encode() if step is not None else b""
-        made = LayerInodes(number, layer, history, self._workers)
+        made = LayerInodes(number, layer, history, self.workers)
         self._trees.show(made)
         return made
 
-    async def _run(self, what: str, work: Callable[[], T]) -> T:
+    async def run(self, what: str, work: Callable[[], T]) -> T:
+        """Run *work*, which opens *what*; what is damaged is remembered and told."""
         try:
-            done = await self._workers.open(work)
+            done = await self.workers.open(work)
         except (Damaged, InvalidDocument, InvalidLayer) as error:
             self._tell(what, error)
             raise
