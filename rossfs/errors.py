@@ -12,6 +12,7 @@ shell gets.
             InvalidDigest  AmbiguousDigest  InvalidReference  InvalidPlatform
             NameTooLong (ENAMETOOLONG)
         InvalidDocument         EBADMSG   4   JSON that is no manifest, index or config
+            IndexTooLong (EFBIG)              index.json of a repository of very many tags
         InvalidSource           EBADMSG   4   no image archive or layout, or a broken one
         DigestMismatch          EBADMSG   4   a writer's bytes are not what their name says
         Damaged                 EIO       4   stored bytes are wrong
@@ -129,6 +130,12 @@ class InvalidDocument(RossfsError):
 
     errno = _errno.EBADMSG
     exit_status = 4
+
+
+class IndexTooLong(InvalidDocument):
+    """A repository has more tags than index.json of its layout can list."""
+
+    errno = _errno.EFBIG
 
 
 class InvalidSource(RossfsError):

@@ -9,6 +9,7 @@ On disk (`paths.py` has every place)::
     tags/<repository>/<tag>  {"digest_algorithm","digest_hash","updated_at"}
     format                   msgpack: version and feature flags
     incoming/                pins (symlinks), waiting files; .tmp/ for what is being written
+    layouts/<repository>/    what a layout has beside tags (`layouts.py`)
     pins/                    digests that running processes hold, one locked file each
     uses/                    what podman uses in place: counts, and of which content (`uses.py`)
     quarantine/              damaged content that a repair moved aside

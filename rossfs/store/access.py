@@ -96,6 +96,13 @@ class Access:
             yield
 
     @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Keep others from changing tags, for a look at several of them at one moment.  Not within
+        `naming`.  Writes nothing."""
+        with self._lock.looking():
+            yield
+
+    @contextlib.contextmanager
     def idle(self) -> Iterator[bool]:
         """Whether nobody changes the store now; then nobody does before this is left.  Never waits
         and writes nothing."""

@@ -7,7 +7,7 @@ make that fair, a third makes changes of tags follow one another:
     turnstile       an open-file-description lock on the first byte (fcntl(2), F_OFD_SETLKW), held
                     by a sweep while it waits and works, passed through by each writer on its way in
     naming          the same on the second byte, held by a writer while it looks at the tags and
-                    changes one
+                    changes some; shared by a reader who wants to see no change half done
 
 Without the turnstile a steady stream of writers would keep a sweep waiting for ever.  Each
 acquisition has an open file description of its own, since both kinds of lock belong to that and not
@@ -100,6 +100,25 @@ class StoreLock:
         fd = self._open()
         try:
             _byte(fd, _NAMING, fcntl.F_WRLCK)
+            yield
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Wait for whoever changes names of tags, and keep others from it meanwhile.
+
+        Writes nothing.  May not be nested in `naming`, which would wait for itself.
+        """
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            # Without the file no writer was ever here; one that may not be read cannot be waited
+            # for.
+            yield
+            return
+        try:
+            _byte(fd, _NAMING, fcntl.F_RDLCK)
             yield
         finally:
             os.close(fd)

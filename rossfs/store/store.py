@@ -26,6 +26,7 @@ from rossfs.store.hashing import BUFFER
 from rossfs.store.incoming import Incoming
 from rossfs.store.info import StoreInfo
 from rossfs.store.ingest import Ingest
+from rossfs.store.layouts import Layouts
 from rossfs.store.paths import Area, Paths
 from rossfs.store.pins import Pins
 from rossfs.store.reader import Reader
@@ -56,6 +57,7 @@ class Store:
         self.contents = Contents(access)
         self.verifier = self.contents.verifier
         self.tags = Tags(access, self.contents)
+        self.layouts = Layouts(access, self.contents, self.tags)
         self.pins = Pins(access)
         self.uses = Uses(access)
         self.references = References(self.contents, self.tags, self.pins, self.uses)

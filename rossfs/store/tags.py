@@ -19,7 +19,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from rossfs.errors import (
@@ -28,7 +28,6 @@ from rossfs.errors import (
     InvalidReference,
     ManifestNotFound,
     RepositoryNotFound,
-    TagConflict,
     TagNotFound,
 )
 from rossfs.oci.digest import Digest
@@ -38,7 +37,14 @@ from rossfs.store import arrivals, durable, tagfile
 from rossfs.store.access import Access
 from rossfs.store.contents import Contents
 from rossfs.store.paths import Area
-from rossfs.store.tagtree import TagTree, conflict, is_prefix, is_repository, is_tag
+from rossfs.store.tagtree import (
+    TagTree,
+    conflict,
+    conflict_of_tag,
+    is_prefix,
+    is_repository,
+    is_tag,
+)
 
 
 class TagInfo(NamedTuple):
@@ -183,6 +189,28 @@ class Tags:
                 return False
             return durable.remove(self._access.paths.tag(repository, tag), "tag")
 
+    def require_free(self, repository: str, tags: Iterable[str]) -> None:
+        """TagConflict if one of *tags* cannot be made in *repository* because of a directory, or
+        the repository because of a tag.  Requires `Access.naming`."""
+        self._tree.make_way(repository)
+        for tag in tags:
+            if self._tree.is_directory(f"{repository}/{tag}"):
+                raise conflict_of_tag(repository, tag)
+
+    def change(self, repository: str, named: Mapping[str, Digest], gone: Iterable[str]) -> None:
+        """Make all tags of *named*, and then remove those of *gone*.
+
+        Requires `Access.naming`, `require_free`, names of the grammar, and that each digest is a
+        stored manifest or index.
+        """
+        for tag, digest in named.items():
+            data = tagfile.encode(digest, int(time.time()))
+            path = self._access.paths.tag(repository, tag)
+            durable.replace_file(path, data, self._access.paths.scratch, "tag")
+            arrivals.note(self._access.paths, digest)
+        for tag in gone:
+            durable.remove(self._access.paths.tag(repository, tag), "tag")
+
     def rename(self, old: tuple[str, str], new: tuple[str, str], *, replace: bool = True) -> None:
         """Give the tag *old* (repository, tag) the name *new*, atomically over an existing one.
 
@@ -308,8 +336,6 @@ class Tags:
         try:
             yield
         except IsADirectoryError:
-            raise TagConflict(
-                f"cannot make the tag {name}: there is a repository {name.repository}/{name.tag}"
-            ) from None
+            raise conflict_of_tag(*name) from None
         except NotADirectoryError:
             raise conflict(name.repository) from None

@@ -120,6 +120,13 @@ def conflict(path: str, repository: str = "") -> TagConflict:
     return TagConflict(f"cannot make the repository {repository or path}: there is {there}")
 
 
+def conflict_of_tag(repository: str, tag: str) -> TagConflict:
+    """The error for the tag *tag* of *repository* where a repository is."""
+    return TagConflict(
+        f"cannot make the tag {repository}:{tag}: there is a repository {repository}/{tag}"
+    )
+
+
 def is_tag(name: str) -> bool:
     """Whether *name* is a tag of the grammar."""
     try:
