@@ -65,6 +65,20 @@ class BlobBytes:
             self._nowait = 0
             return None
 
+    def fill_ready(self, view: memoryview, offset: int) -> bool:
+        """Fill *view* with what is at *offset*, if it is there and that needs no wait for the disk
+        and no hashing; what is in *view* otherwise means nothing."""
+        opened = self._open
+        if opened is None or not self._nowait:
+            return False
+        try:
+            return opened.fill_ready(view, offset, self._nowait)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._nowait = 0  # as above
+            return False
+
     def close(self) -> None:
         """Let go of the file, once reads that are under way are done; the next read opens it."""
         self._open = None
@@ -124,11 +138,13 @@ class _Open:
     def read_ready(self, offset: int, length: int, nowait: int) -> bytes | None:
         length = max(0, min(length, self.size - offset))
         buffer = bytearray(length)
-        if length and os.preadv(self._fd, (buffer,), offset, nowait) != length:
-            return None
-        if times_of(self._fd) != self._times:
+        if length and not self.fill_ready(buffer, offset, nowait):
             return None
         return bytes(buffer)
+
+    def fill_ready(self, view: bytearray | memoryview, offset: int, nowait: int) -> bool:
+        filled = os.preadv(self._fd, (view,), offset, nowait) == len(view)
+        return filled and times_of(self._fd) == self._times
 
     def _check_again(self, times: Times) -> None:
         """Somebody wrote to the file, or gave it another time, while it was open."""

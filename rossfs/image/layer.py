@@ -72,6 +72,18 @@ class Layer:
             ready.append(part)
         return b"".join(ready)
 
+    def read_tar(self, offset: int, length: int) -> bytes:
+        """Return bytes of the uncompressed layer as it is; fewer than *length* only at its end.
+
+        Errors as `read`.
+        """
+        return self._stored(offset, max(0, min(length, self.toc.length - offset)))
+
+    def read_tar_ready(self, offset: int, length: int) -> bytes | memoryview | None:
+        """As `read_tar`, if it needs no wait for the disk and at most 128 KiB of decoding; else
+        None."""
+        return self._data.read_ready(offset, max(0, min(length, self.toc.length - offset)))
+
     @property
     def prepared(self) -> bool:
         """Whether `prepare` was done: only then a read takes no longer than its length needs."""

@@ -3,6 +3,7 @@
     manifest.json     the stored bytes; of an index, those of this machine's platform
     config.json       likewise; `config` where it is not JSON (artifacts)
     layers/           the image's layers (layers.py)
+    archive/          all of it as one file (archives.py)
     rootfs/           all layers merged (rootfs.py); artifacts have none
     index.json        the stored bytes of an index
     platforms/        all manifests of an index (platforms.py)
@@ -32,6 +33,7 @@ from rossfs.oci.mediatype import bare
 from rossfs.oci.platform import Platform
 from rossfs.store.content import Unproven
 from rossfs.store.paths import Area
+from rossfs.tree.archives import Archives, ArchivesDirectory
 from rossfs.tree.contentfile import ContentFiles, content_xattrs
 from rossfs.tree.handle import Handle
 from rossfs.tree.imagetrees import ImageTrees, Shown
@@ -61,7 +63,7 @@ _log = logging.getLogger("rossfs.tree")
 class Images:
     """Makes the directories of images, and holds what all of them share."""
 
-    __slots__ = ("_number", "files", "inside", "platform", "store", "trees")
+    __slots__ = ("_number", "archives", "files", "inside", "platform", "store", "trees")
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Images:
         self.trees = trees
         self.files = files
         self.platform = platform
+        self.archives = Archives(trees, numbers, platform, files.buffer)
         self.inside = numbers.family(b"image inside")
         """Numbers what is in an image directory, by raw digest and path."""
         self._number = numbers.family(b"image")
@@ -173,6 +176,12 @@ class ImageDirectory(Directory):
                 self._show_index(document.value)
             if choice.image is not None:
                 self._show_image(choice.image)
+            self._children[b"archive"] = ArchivesDirectory(
+                images.inside(self.digest.raw + b"/archive"),
+                images.archives,
+                self.digest,
+                self._seconds * 10**9,
+            )
             self._missing = choice.missing
         self.loaded = True
 

@@ -2,6 +2,8 @@
 
     <nn>-<12 hex>.tar.gz    symlink to the layer's blob; the extension follows the media type
     <nn>-<12 hex>/          the layer as a directory (layerview.py), opened when it is looked up
+    <nn>-<12 hex>.tar       the layer uncompressed (layertar.py), likewise; not where this is the
+                            name of the link, since the blob is no more than a tar
 
 A layer that is not stored (foreign layers may be missing) is a link to nothing: the name tells the
 position and the digest all the same.
@@ -28,11 +30,22 @@ from rossfs.tree.node import (
 )
 from rossfs.tree.static import FixedSymlink
 
+TAR = b".tar"
+
 
 class LayersDirectory(Directory):
     """layers/ of one image; *number* gives inode numbers."""
 
-    __slots__ = ("_awaited", "_links", "_modified_ns", "_positions", "_shown", "_trees")
+    __slots__ = (
+        "_awaited",
+        "_links",
+        "_modified_ns",
+        "_packed",
+        "_positions",
+        "_shown",
+        "_tars",
+        "_trees",
+    )
 
     ttl: ClassVar[float] = FOREVER
     negative_ttl: ClassVar[float] = FOREVER
@@ -47,7 +60,12 @@ class LayersDirectory(Directory):
         self._modified_ns = modified_ns
         self._links: dict[bytes, Node] = {}
         self._positions: dict[bytes, int] = {}
-        self._awaited = 0
+        """Of directories."""
+        self._packed: dict[bytes, int] = {}
+        """Of files that are uncompressed layers."""
+        self._tars: dict[bytes, Node] = {}
+        """Those that were opened."""
+        self._awaited = b""
         path = shown.place.raw + b"/layers/"
         for position, (stem, layer) in enumerate(stems(shown.image.manifest.layers)):
             name = b"%b.%b" % (stem, layer_extension(layer.media_type).encode())
@@ -55,37 +73,48 @@ class LayersDirectory(Directory):
             self._links[name] = FixedSymlink(number(path + name), text, modified_ns)
             if is_layer(shown, layer):
                 self._positions[stem] = position
+                if stem + TAR != name:
+                    self._packed[stem + TAR] = position
 
     def attr(self) -> Attr:
         return Attr.dated(stat.S_IFDIR | 0o555, self._modified_ns)
 
     def lookup(self, name: bytes) -> Node | None:
-        link = self._links.get(name)
-        if link is not None:
-            return link
+        node = self._links.get(name) or self._tars.get(name)
+        if node is not None:
+            return node
         position = self._positions.get(name)
-        if position is None:
+        if position is not None:
+            tree = self._trees.layer(self._shown, position)
+            if tree is not None:
+                return tree.root
+        elif name not in self._packed:
             return None
-        tree = self._trees.layer(self._shown, position)
-        if tree is None:
-            self._awaited = position
-            raise Unsettled
-        return tree.root
+        self._awaited = name
+        raise Unsettled
 
     def entries(self) -> Listing:
-        """Directories by name only: listing them must not open all layers.  One whose layer is not
-        stored is left out, or walks would end in an error."""
+        """Directories and uncompressed layers by name only: listing them must not open all layers.
+        One whose layer is not stored is left out, or walks would end in an error."""
         entries = [Entry(name, node) for name, node in self._links.items()]
+        shown, trees = self._shown, self._trees
         for name, position in self._positions.items():
-            if self._trees.stored(self._shown.image.manifest.layers[position].digest):
-                ino = self._trees.layer_ino(self._shown, position)
-                entries.append(Entry(name, None, stat.S_IFDIR, ino))
+            if trees.stored(shown.image.manifest.layers[position].digest):
+                entries.append(Entry(name, None, stat.S_IFDIR, trees.layer_ino(shown, position)))
+                if name + TAR in self._packed:
+                    ino = trees.tar_ino(shown, position)
+                    entries.append(Entry(name + TAR, None, stat.S_IFREG, ino))
         return Entries(sorted(entries, key=lambda entry: entry.name))
 
     async def settle(self) -> None:
         """Open the layer that was looked for."""
         # No await since lookup: it is the one that this caller wants.
-        await self._trees.open_layer(self._shown, self._awaited)
+        name = self._awaited
+        position = self._packed.get(name)
+        if position is None:
+            await self._trees.open_layer(self._shown, self._positions[name])
+        else:
+            self._tars[name] = await self._trees.open_tar(self._shown, position)
 
 
 def is_layer(shown: Shown, layer: Descriptor) -> bool:
