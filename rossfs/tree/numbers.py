@@ -45,6 +45,8 @@ class Fixed(IntEnum):
     INDEXES = 7
     INCOMING = 8
     STATE = 9
+    PODMAN = 11
+    ALS = 12
 
     IMAGES_SHA256 = 20
     IMAGES_SHA512 = 21
