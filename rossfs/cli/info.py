@@ -19,7 +19,8 @@ Example:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @pass_settings
 def command(settings: Settings, exact: bool, as_json: bool) -> None:
-    """Show how much the store holds: bytes, blobs, manifests and indexes, tags."""
+    """Show how much the store holds: bytes, blobs, manifests and indexes,
+    tags, and layouts that oci/ keeps beside them."""
     with Store.open(settings.store) as store:
         info = store.get_store_info()
         root, writable = store.paths.root, store.writable
@@ -33,5 +34,6 @@ def command(settings: Settings, exact: bool, as_json: bool) -> None:
             ("blobs", str(info.blobs)),
             ("manifests", str(info.manifests)),
             ("tags", str(info.tags)),
+            ("layouts", str(info.layouts)),
         ]
     )

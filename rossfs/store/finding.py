@@ -41,6 +41,8 @@ class Kind(StrEnum):
     """A link in incoming/ to what is not stored."""
     USE = "use"
     """A layer that podman uses and is not stored, or a record of a use that cannot be read."""
+    LAYOUT = "layout"
+    """The record of a layout that cannot be read, or names what is not stored."""
     RECORD = "record"
     """A commit that was accepted and is not carried out."""
 
@@ -91,6 +93,8 @@ class Cure(enum.Enum):
     """Move content aside, with its .meta."""
     QUARANTINE_TAG = enum.auto()
     """Move a tag file aside."""
+    QUARANTINE_LAYOUT = enum.auto()
+    """Move the record of a layout aside: its tags stay."""
     QUARANTINE_RECORD = enum.auto()
     """Move the record of a commit aside."""
     REBUILD = enum.auto()
@@ -102,7 +106,7 @@ class Cure(enum.Enum):
     LINK = enum.auto()
     """Link an index where Ross looks."""
     TIDY = enum.auto()
-    """Remove temporary files of dead processes."""
+    """Remove temporary files of dead processes, and marks of what is gone."""
 
 
 class Fault(NamedTuple):

@@ -4,8 +4,8 @@ A check holds no lock, so it runs beside writers, readers and collections; what 
 middle of is not reported (`recheck.py`).  It writes nothing.  It takes the same memory for a store
 of any size: one file is looked at after the other, and the findings are yielded as they come.
 
-Content comes first, then tags, then incoming/, pins/ and uses/, so that a repair that goes along
-finds the references to what it moved away.
+Content comes first, then tags and layouts/, then incoming/, pins/ and uses/, so that a repair that
+goes along finds the references to what it moved away.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rossfs.oci.digest import Digest
-from rossfs.store import tagfaults, unfinished, usefaults
+from rossfs.store import layoutfaults, tagfaults, unfinished, usefaults
 from rossfs.store.examination import Examiner
 from rossfs.store.finding import Fault, Finding
 from rossfs.store.recheck import Recheck
@@ -57,5 +57,6 @@ def faults(
         return
     yield from examiner.everything()
     yield from tagfaults.faults(store.access.paths, recheck)
+    yield from layoutfaults.faults(store, recheck)
     yield from unfinished.faults(store, recheck)
     yield from usefaults.faults(store.access.paths, recheck)

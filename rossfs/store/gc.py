@@ -1,15 +1,15 @@
 """Garbage collection: removing what nothing needs, beside readers and writers.
 
-Roots, in this order: what running processes hold, the pins of incoming/ and what podman uses in
-place (`uses.py`), then tags (who goes from a pin to a tag makes the tag first, so one of the two is
-seen).  With a grace period, young manifests and indexes are roots too: whoever put one may be about
-to tag it.
+Roots, in this order: what running processes hold, the pins of incoming/ and of layouts, and what
+podman uses in place (`uses.py`), then tags (who goes from a pin to a tag makes the tag first, so
+one of the two is seen) and what only layouts name (`layoutkeeping.py`).  With a grace period, young
+manifests and indexes are roots too: whoever put one may be about to tag it.
 
 Marking and listing take long and happen without the store lock.  Meanwhile every writer notes
 what it commits, tags or holds (`arrivals.py`).  Removing happens in batches under
 `Access.sweeping`: each first marks what was noted since the last, so whatever arrived is kept.
 Documents go before what they refer to, and content before its .meta; names in incoming/ that then
-lead nowhere go last.
+lead nowhere, and what layouts say of what is gone, go last.
 
 So a crash, or an interruption, between any two steps leaves a valid store, with garbage that the
 next collection removes.
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rossfs.oci.digest import Digest, is_hex_name
-from rossfs.store import arrivals, documents, durable, settings, uploads
+from rossfs.store import arrivals, documents, durable, layoutkeeping, settings, uploads
 from rossfs.store.areas import listed, scan
 from rossfs.store.arrivals import Arrivals
 from rossfs.store.digestset import DigestList, DigestSet
@@ -108,8 +108,15 @@ class _Collection:
         self._mark_incoming()
         for digest in self._store.uses.contents():
             self._marker.mark(digest, "podman")
+        for repository, digest in layoutkeeping.pinned(self._paths, self._pin_age):
+            self._marker.mark(digest, f"what was put into oci/{repository}")
         for path, digest in self._store.tags.roots():
             self._marker.mark(digest, f"the tag {path}", is_document=True)
+        for repository, digest in layoutkeeping.roots(self._paths, self._store.tags):
+            self._marker.mark(digest, f"the index of oci/{repository}", is_document=True)
+        if not self._delete_untagged:
+            for repository, digest in layoutkeeping.untagged(self._paths):
+                self._marker.mark(digest, f"the index of oci/{repository}")
         if not self._delete_untagged or self._grace > 0:
             for digest in listed(self._paths, *documents.AREAS):
                 if digest not in self._marker.kept and self._is_root(digest):
@@ -137,6 +144,7 @@ class _Collection:
                 durable.remove_together(self._still_void(void), "incoming link")
             durable.remove_together(uploads.leftovers(self._paths), "scratch")
         self._store.pins.tidy()
+        layoutkeeping.tidy(self._store.access, self._pin_age)
         return self._collected()
 
     def _mark_incoming(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from rossfs.store import areas
+from rossfs.store import areas, layoutkeeping, layoutrecord
 from rossfs.store.paths import Area
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ class StoreInfo(NamedTuple):
     manifests: int
     """Manifests and indexes."""
     tags: int
+    layouts: int = 0
+    """Repositories of which oci/ keeps more than their tags."""
 
 
 def gather(store: Store) -> StoreInfo:
@@ -43,4 +45,5 @@ def gather(store: Store) -> StoreInfo:
         counts[Area.BLOBS],
         counts[Area.MANIFESTS] + counts[Area.INDEXES],
         sum(1 for _ in store.tags.names()),
+        sum(layoutrecord.exists(paths, name) for name in layoutkeeping.repositories(paths)),
     )

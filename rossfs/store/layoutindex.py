@@ -11,7 +11,7 @@ forbid it).  The tag follows the first; the others are there for as long as that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rossfs.errors import IndexTooLong
@@ -83,17 +83,21 @@ def tags_of(document: Mapping[str, Any]) -> dict[str, Digest]:
     return found
 
 
-def beside_tags(document: Mapping[str, Any]) -> tuple[list[Digest], list[Digest]]:
-    """What an index names and no tag holds: with a name, and without one."""
+def named_beside(document: Mapping[str, Any]) -> Iterator[tuple[str, Digest]]:
+    """(name, digest) of the descriptors that have a name and that no tag holds: the name can be no
+    tag, or is that of another descriptor too."""
     firsts = tags_of(document)
-    named, unnamed = [], []
     for descriptor in descriptors_of(document):
         name, digest = name_of(descriptor), digest_of(descriptor)
-        if not name:
-            unnamed.append(digest)
-        elif firsts.get(name) != digest:
-            named.append(digest)
-    return named, unnamed
+        if name and firsts.get(name) != digest:
+            yield name, digest
+
+
+def unnamed(document: Mapping[str, Any]) -> Iterator[Digest]:
+    """What the descriptors without a name name."""
+    for descriptor in descriptors_of(document):
+        if not name_of(descriptor):
+            yield digest_of(descriptor)
 
 
 def _in_line(

@@ -36,9 +36,9 @@ from rossfs.oci.schema import MAX_DESCRIPTORS
 from rossfs.store import (
     areas,
     arrivals,
-    documents,
     durable,
     layoutindex,
+    layoutlisting,
     layoutmarks,
     layoutneeds,
     layoutrecord,
@@ -232,9 +232,8 @@ class Layouts:
         """
         text, _ = self.index(repository)
         document = parse_document(text, "index.json")
-        return self._listing(
-            repository, [layoutindex.digest_of(d) for d in descriptors_of(document)]
-        )
+        named = map(layoutindex.digest_of, descriptors_of(document))
+        return layoutlisting.listing(self._paths, repository, named)
 
     # Inside
 
@@ -353,29 +352,6 @@ class Layouts:
         layoutrecord.write(self._paths, repository, text, before)
         arrivals.note(self._paths, *map(layoutindex.digest_of, descriptors_of(document)))
         self._tags.change(repository, named, gone)
-
-    def _listing(self, repository: str, pending: list[Digest]) -> Iterator[Digest]:
-        seen = DigestSet()
-        for mark in layoutmarks.marks(self._paths, repository, Kind.PUT):
-            if self._is_stored(mark.digest) and seen.add(mark.digest):
-                yield mark.digest
-        followed = DigestSet()
-        while pending:
-            digest = pending.pop()
-            if not followed.add(digest) or not self._is_stored(digest):
-                continue
-            if (
-                digest not in seen
-                and not layoutmarks.exists(self._paths, repository, Kind.DROPPED, digest)
-                and seen.add(digest)
-            ):
-                yield digest
-            try:
-                data = documents.read_document(self._paths, digest)
-            except Damaged:
-                continue
-            if data is not None:
-                pending.extend(n.digest for n in documents.needs(data) if not n.is_subject)
 
 
 def _index(text: bytes) -> dict[str, Any]:

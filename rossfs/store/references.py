@@ -1,10 +1,10 @@
 """Who needs a content, so that nobody removes it by hand.
 
 A content is needed by the manifests that have it as config or layer, by the indexes that have it as
-manifest, by tags, by processes that hold it, by podman that uses it in place, and by what was
-accepted in incoming/ and is not carried out yet.  A subject is not held by what refers to it: the
-specification lets it be missing (image-spec manifest.md).  The pins of incoming/ keep collection
-away, and nobody else.
+manifest, by tags and names in layouts, by processes that hold it, by podman that uses it in place,
+and by what was accepted in incoming/ and is not carried out yet.  A subject is not held by what
+refers to it: the specification lets it be missing (image-spec manifest.md).  The pins of incoming/
+and of layouts keep collection away, and nobody else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rossfs.errors import Referenced
 from rossfs.oci.digest import Digest
 from rossfs.oci.quotation import quote
-from rossfs.store import documents, uploads
+from rossfs.store import documents, layoutkeeping, uploads
 from rossfs.store.contents import Contents
 from rossfs.store.paths import Area
 from rossfs.store.pins import Pins
@@ -28,9 +28,9 @@ class Holder(NamedTuple):
     """Who needs a content."""
 
     kind: str
-    """tag, index, manifest, file, podman or process."""
+    """tag, layout, index, manifest, file, podman or process."""
     name: str
-    """A tag as repository:tag, a digest, or a path in incoming/; empty for the last two."""
+    """A tag as repository:tag, a digest, or a path in oci/ or incoming/; empty for the last two."""
 
     def __str__(self) -> str:
         if self.kind == "podman":
@@ -67,6 +67,9 @@ class References:
                 if named == digest:
                     repository, _, tag = path.rpartition("/")
                     return Holder("tag", f"{repository}:{tag}")
+            for repository, named in layoutkeeping.roots(paths, self._tags):
+                if named == digest:
+                    return Holder("layout", f"oci/{repository}")
         for record in uploads.records(paths):
             if digest == record.stored.digest or digest in record.needs:
                 return Holder("file", f"incoming/{os.fsdecode(record.name)}")

@@ -20,7 +20,19 @@ from typing import TYPE_CHECKING
 from rossfs.errors import RossfsError
 from rossfs.oci.digest import Digest
 from rossfs.oci.recognise import recognise
-from rossfs.store import durable, filing, fsck, meta, quarantine, smallfile, tagfaults, uploads
+from rossfs.store import (
+    durable,
+    filing,
+    fsck,
+    layoutfaults,
+    layoutkeeping,
+    meta,
+    quarantine,
+    settings,
+    smallfile,
+    tagfaults,
+    uploads,
+)
 from rossfs.store.finding import Cure, Fault, Finding, place
 from rossfs.store.paths import META, Area
 from rossfs.store.sniffing import DOCUMENT_LIMIT
@@ -73,6 +85,8 @@ class _Cures:
                 return self._moved(finding, self._quarantine(fault))
             case Cure.QUARANTINE_TAG:
                 return self._moved(finding, self._quarantine_tag(fault.path))
+            case Cure.QUARANTINE_LAYOUT:
+                return self._moved(finding, self._quarantine_layout(fault.path))
             case Cure.QUARANTINE_RECORD:
                 return self._moved(finding, self._quarantine_record(fault.path))
             case Cure.TIDY:
@@ -116,6 +130,13 @@ class _Cures:
                 return None
             name = path.removeprefix(f"{self._paths.tags}/")
             return quarantine.take_file(self._paths, path, "tag", name)
+
+    def _quarantine_layout(self, path: str) -> str | None:
+        repository = layoutfaults.repository_of(self._paths, path)
+        with self._access.naming():
+            if not layoutfaults.is_bad(self._paths, repository):
+                return None
+            return quarantine.take_file(self._paths, path, "layout", repository)
 
     def _quarantine_record(self, path: str) -> str | None:
         with self._access.writing():
@@ -164,3 +185,4 @@ class _Cures:
     def _tidy(self) -> None:
         uploads.tidy(self._access)
         self._store.pins.tidy()
+        layoutkeeping.tidy(self._access, settings.read(self._paths).pin_age)

@@ -18,6 +18,7 @@ def test_the_store_is_counted(rossfs: Rossfs, store: Store) -> None:
         "blobs": 3,
         "manifests": 1,
         "tags": 1,
+        "layouts": 0,
     }
     lines = dict(line.split(":", 1) for line in rossfs("info", "--bytes").out.splitlines())
     assert {name: value.strip() for name, value in lines.items()} == {
@@ -26,6 +27,7 @@ def test_the_store_is_counted(rossfs: Rossfs, store: Store) -> None:
         "blobs": "3",
         "manifests": "1",
         "tags": "1",
+        "layouts": "0",
     }
 
 

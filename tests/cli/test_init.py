@@ -14,7 +14,7 @@ def test_an_empty_store_is_made(rossfs: Rossfs, tmp_path: Path) -> None:
     assert rossfs("--store", tmp_path / "other", "init").out.endswith(f"{tmp_path}/other\n")
     for name in ("new", "other"):
         with Store.open(str(tmp_path / name)) as made:
-            assert made.get_store_info()[1:] == (0, 0, 0)
+            assert made.get_store_info()[1:] == (0, 0, 0, 0)
 
 
 def test_a_store_that_is_there_stays_as_it_is(rossfs: Rossfs, tmp_path: Path) -> None:
