@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from rossfs.image.layertree import PECULIAR
 from rossfs.image.merged import Merged, Place
-from rossfs.image.record import HAS_WHITEOUTS, OPAQUE
+from rossfs.image.record import HAS_WHITEOUTS, IMPLIED, OPAQUE
 from rossfs.image.rootfs import Rootfs
 from rossfs.image.stack import MAX_STEPS, Budget
 from rossfs.image.whiteout import PREFIX, hidden, is_marker, whiteout_of
@@ -121,7 +121,7 @@ class OverlayForm:
         mode, inode, flags = tree.facts(child)
         if mode & _TYPE == _DIRECTORY:
             if self.alone:
-                return self._lone(child)
+                return self._lookup_lone(directory, name, child)
             found = self._stack.find(directory, name, budget)
             if isinstance(found, Merged):
                 return found
@@ -135,12 +135,22 @@ class OverlayForm:
         # A link that leads nowhere is not there, and hides all the same.
         return WHITEOUT if self._below_has(directory, name, budget) else None
 
+    def _lookup_lone(self, directory: Merged, name: bytes, child: int) -> Found | None:
+        """As `lookup`, of a directory where what is below is not known."""
+        if self._tree.facts(child)[2] & IMPLIED and self._tree.is_void(child):
+            # Its whiteouts are for a directory below, unless that is hidden anyway.
+            if self._hides(directory, name, None):
+                return WHITEOUT
+            if self._is_covered(directory):
+                return None
+        return self._lone(child)
+
     def entries(self, directory: Merged) -> OverlayListing:
         """All names of *directory*, in order."""
         tree = self._tree
         children = tree.children(directory.key.index)
-        simple = not directory.markers & 1 and not (not directory.key.index and self._is_sealed(0))
-        if simple and (self.alone or tree.all_plain(children)) and isinstance(children, range):
+        marked = directory.markers & 1 or (not directory.key.index and self._is_sealed(0))
+        if not marked and isinstance(children, range) and tree.all_plain(children):
             return OverlayListing(self, directory, children)
         return OverlayListing(self, directory, self._codes(directory))
 
@@ -156,7 +166,7 @@ class OverlayForm:
                 if without is not None:
                     gone[without] = _WHITEOUT | own | child
                 continue
-            if not flags & PECULIAR or self.alone:
+            if not flags & (IMPLIED if self.alone else PECULIAR):
                 codes[name] = own | child
                 continue
             budget = Budget(min(left, MAX_STEPS))

@@ -32,8 +32,12 @@ from rossfs.tree.node import (
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
 from rossfs.tree.rows import DEVICES, Plain, rows_of
 
-OPAQUE: Mapping[bytes, bytes] = {b"trusted.overlay.opaque": b"y", b"user.overlay.opaque": b"y"}
-"""What makes a directory opaque; the second for mounts with the option userxattr."""
+OPAQUE = b"trusted.overlay.opaque"
+"""The extended attribute of a directory below which overlayfs must not look; its value is "y"."""
+
+OPAQUE_TO_USERS = b"user.overlay.opaque"
+"""The same for mounts with the option userxattr.  It is not listed: a mount without it would show
+and copy it like any other."""
 
 WHITEOUT_INDEX = 1 << 39
 """The index of all whiteouts of a layer; no record has it (opened.MAX_RECORDS)."""
@@ -141,19 +145,21 @@ class OverlayDirectory(Directory):
         return tree.base | tree.form.parent(self._merged).key.index
 
     def xattrs(self) -> Mapping[bytes, bytes]:
-        """Those of the tar, and of overlayfs if it is opaque."""
+        """Those of the tar, and OPAQUE."""
         known = self._xattrs
         if known is None:
             tree = self._tree
             position, index = self._merged.owner
             known = tree.stacked.layers[position].toc.xattrs(index)
             if tree.form.opaque(self._merged):
-                known = {**known, **OPAQUE}
+                known = {**known, OPAQUE: b"y"}
             self._xattrs = known
         return known
 
     async def xattr(self, name: bytes) -> bytes | None:
-        """Besides those: user.ross.layer, .diff_id and .history."""
+        """Besides those: OPAQUE_TO_USERS, and user.ross.layer, .diff_id and .history."""
+        if name == OPAQUE_TO_USERS:
+            name = OPAQUE
         return self._tree.files.described(name) or self.xattrs().get(name)
 
     def lookup(self, name: bytes) -> Node | None:

@@ -13,7 +13,12 @@ from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
 from rossfs.tree.node import Directory, File, Rows
 from rossfs.tree.numbers import INDEX, TREE_SHIFT
-from rossfs.tree.overlaylayer import OPAQUE, OverlayDirectory, OverlayTree
+from rossfs.tree.overlaylayer import (
+    OPAQUE,
+    OPAQUE_TO_USERS,
+    OverlayDirectory,
+    OverlayTree,
+)
 from rossfs.tree.overlaytrees import OverlayTrees
 from rossfs.tree.trees import Trees
 from tests.layers import Layer
@@ -67,7 +72,7 @@ def shown(top: Directory) -> dict[str, str]:
             found[below] = stat.filemode(row.mode)[0]
             if stat.S_ISCHR(row.mode) and not row.rdev:
                 found[below] = WHITEOUT
-            elif OPAQUE.items() <= node.xattrs().items():
+            elif node.xattrs().get(OPAQUE) == b"y":
                 found[below] = "opaque"
     return found
 
@@ -251,7 +256,8 @@ async def test_an_opaque_root_hides_each_name_below(browser: Browser) -> None:
         "n": WHITEOUT,
         "z": WHITEOUT,
     }
-    assert not OPAQUE.keys() & top.xattrs().keys()
+    assert OPAQUE not in top.xattrs()
+    assert await top.xattr(OPAQUE_TO_USERS) is None
 
 
 async def test_a_hard_link_to_a_lower_layer_is_its_inode(browser: Browser) -> None:
@@ -304,6 +310,8 @@ async def test_alone_shows_all_that_may_be_needed(browser: Browser) -> None:
         .opaque("o")
         .whiteout("o/x")
         .whiteout("o/p/x")
+        .whiteout("v")
+        .whiteout("v/x")
         .whiteout("w")
         .file("w/y")
         .whiteout("w/x")
@@ -322,7 +330,7 @@ async def test_alone_shows_all_that_may_be_needed(browser: Browser) -> None:
         "later": "-",
         "lower": "-",
         "o": "opaque",
-        "o/p": "d",
+        "v": WHITEOUT,
         "w": "opaque",
         "w/y": "-",
     }
@@ -336,7 +344,7 @@ async def test_alone_an_opaque_root_says_so(browser: Browser) -> None:
     digest = put_stack(browser.store, Layer().opaque("").file("d/x").whiteout("y"))
     top = await overlay(browser, digest, 0, alone=True)
     assert shown(top) == {"d": "opaque", "d/x": "-"}
-    assert OPAQUE.items() <= top.xattrs().items()
+    assert top.xattrs() == {OPAQUE: b"y"}
 
 
 async def test_devices_and_attributes_that_overlayfs_would_obey_are_dropped(
@@ -352,6 +360,14 @@ async def test_devices_and_attributes_that_overlayfs_would_obey_are_dropped(
         node = top.lookup(name)
         assert node is not None
         assert node.xattrs() == {b"user.kept": b"1"}
+
+
+async def test_opaque_is_said_to_mounts_of_users_who_ask(browser: Browser) -> None:
+    digest = put_stack(browser.store, Layer().file("d/x"), Layer().opaque("d").file("d/y"))
+    directory = await overlay(browser, digest, 1, b"d")
+    assert directory.xattrs() == {OPAQUE: b"y"}
+    assert await directory.xattr(OPAQUE) == await directory.xattr(OPAQUE_TO_USERS) == b"y"
+    assert await (await overlay(browser, digest, 1)).xattr(OPAQUE_TO_USERS) is None
 
 
 async def test_attributes_say_where_things_come_from(store: Store, browser: Browser) -> None:
