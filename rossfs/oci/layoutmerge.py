@@ -142,11 +142,11 @@ def _members(base: Fields, theirs: Fields, ours: Fields) -> dict[str, Any]:
         old, there, here = (each.get(name, _ABSENT) for each in (base, theirs, ours))
         if name == _ANNOTATIONS and isinstance(there, dict) and isinstance(here, dict):
             value: Any = _members(old if isinstance(old, dict) else {}, there, here)
+        elif here == old or (here is _ABSENT and there != old):
+            # The second: what one side removed and the other changed stays.
+            value = there
         else:
-            # What one side removed and the other changed stays.
-            value = there if here in (old, _ABSENT) and there is not old else here
-            if here is _ABSENT and there == old:
-                value = _ABSENT
+            value = here
         if value is not _ABSENT:
             found[name] = value
     return found

@@ -98,7 +98,7 @@ class Access:
     @contextlib.contextmanager
     def looking(self) -> Iterator[None]:
         """Keep others from changing tags, for a look at several of them at one moment.  Not within
-        `naming`.  Writes nothing."""
+        `naming`, and with nothing in it that takes the store lock.  Writes nothing."""
         with self._lock.looking():
             yield
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from rossfs.errors import IndexTooLong
+from rossfs.errors import IndexTooLong, InvalidDocument
 from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest
-from rossfs.oci.document import MAX_BYTES, compact
+from rossfs.oci.document import MAX_BYTES, compact, parse_document
+from rossfs.oci.index import Index
 from rossfs.oci.layout import REF_NAME
 from rossfs.oci.layoutmerge import descriptors_of, name_of
 from rossfs.oci.mediatype import OCI_INDEX
@@ -34,6 +35,16 @@ IsStored = Callable[[Digest], bool]
 def empty() -> dict[str, Any]:
     """The index of a layout that holds nothing."""
     return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+
+
+def parse(text: bytes) -> dict[str, Any]:
+    """Read what is to be index.json.  InvalidDocument."""
+    document = parse_document(text, "index.json")
+    Index.from_document(document, None, "index.json")
+    if document.get("schemaVersion") != 2:
+        # An index may lack it in practice; but `{}`, which would remove all tags, is none.
+        raise InvalidDocument("index.json does not say that it is of schemaVersion 2")
+    return document
 
 
 def digest_of(descriptor: Mapping[str, Any]) -> Digest:

@@ -18,6 +18,7 @@ new, with what was said of it, and index.json in line with the tags; writing it 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -28,7 +29,6 @@ from typing import Any
 from rossfs.errors import Conflict, Damaged, IndexTooLong, InvalidDocument, RepositoryNotFound
 from rossfs.oci.digest import Digest
 from rossfs.oci.document import parse_document
-from rossfs.oci.index import Index
 from rossfs.oci.layoutmerge import Dispute, descriptors_of, merge, name_of
 from rossfs.oci.quotation import quote
 from rossfs.oci.reference import check_repository, check_repository_prefix
@@ -164,10 +164,10 @@ class Layouts:
         The same state gives the same text.  If nothing changed since a tool wrote it, these are its
         own bytes.  RepositoryNotFound if it is no layout; IndexTooLong.
         """
-        with self._access.looking():
-            if not self.is_layout(repository):
-                raise RepositoryNotFound(f"no layout {quote(repository)}")
-            _, text = self._current(repository, self._record(repository))
+        record, tags = self._seen(repository)
+        if record is None and not tags and not self.is_layout(repository):
+            raise RepositoryNotFound(f"no layout {quote(repository)}")
+        _, text = self._current(record, tags)
         return text, Digest.of(text).hex
 
     def replace(self, repository: str, base: bytes | None, ours: bytes) -> list[str]:
@@ -180,20 +180,23 @@ class Layouts:
         InvalidDocument, also for a name of a tag that names a blob; MissingContent (EBADMSG) if
         it, or a manifest that is new in it, needs what is not stored: an index may lack manifests,
         a manifest its foreign layers and its subject.  IndexTooLong, TagConflict, Damaged,
-        InvalidReference.  Then nothing is changed.
+        InvalidReference.  Then nothing is changed.  StoreFull: some of the tags may be changed.
         """
         check_repository(repository)
-        new = _index(ours)
-        old = None if base is None else _index_or_none(base)
+        new = layoutindex.parse(ours)
+        old = None if base is None else _ancestor(base)
         # One lock from the look at the content to the tags: what is here stays here.
         with self._access.writing():
             reached = self._require(repository, new)
             with self._access.naming():
                 record = self._intact(repository)
-                present, _ = self._current(repository, record)
+                present, text = self._current(record, self._tags_of(repository))
                 merged = merge(old, present, new)
                 document = merged.document
-                text = ours if document == new else layoutindex.text_of(document)
+                if document == new:
+                    text = ours
+                elif document != present:
+                    text = layoutindex.text_of(document)
                 lines = [_told(repository, dispute) for dispute in merged.disputes]
                 lines += _untaggable(repository, present, document)
                 self._store(repository, record, present, document, text)
@@ -276,15 +279,22 @@ class Layouts:
             return False
         if any(True for _ in layoutmarks.marks(self._paths, path, Kind.PUT)):
             return False
-        return not descriptors_of(self._current(path, layoutrecord.read(self._paths, path))[0])
+        record = layoutrecord.read(self._paths, path)
+        return not descriptors_of(self._current(record, {})[0])
 
-    def _record(self, repository: str) -> Record | None:
-        """The record; None, and a line in the log, if it cannot be read."""
-        try:
-            return layoutrecord.read(self._paths, repository)
-        except Damaged as error:
-            self._tree.warn(str(error))
-            return None
+    def _seen(self, repository: str) -> tuple[Record | None, dict[str, Digest]]:
+        """The record and the tags at one moment.  A record that cannot be read is none, with a line
+        in the log."""
+        if not is_prefix(repository) or not repository:
+            return None, {}
+        # Only names are read in here: whoever looks must not wait for the store lock.
+        with self._access.looking():
+            tags = self._tags_of(repository)
+            try:
+                return layoutrecord.read(self._paths, repository), tags
+            except Damaged as error:
+                self._tree.warn(str(error))
+                return None, tags
 
     def _intact(self, repository: str) -> Record | None:
         """The record; one that cannot be read is moved aside.  Requires `Access.naming`."""
@@ -296,8 +306,9 @@ class Layouts:
             quarantine.take_file(self._paths, path, "layout", repository)
             return None
 
-    def _current(self, repository: str, record: Record | None) -> tuple[dict[str, Any], bytes]:
-        tags = self._tags_of(repository)
+    def _current(
+        self, record: Record | None, tags: Mapping[str, Digest]
+    ) -> tuple[dict[str, Any], bytes]:
         return layoutindex.current(record, tags, self._describe, self._is_stored)
 
     def _tags_of(self, repository: str) -> dict[str, Digest]:
@@ -322,8 +333,7 @@ class Layouts:
 
     def _require(self, repository: str, new: dict[str, Any]) -> DigestSet:
         """Demand that what is new in an index is complete; return what it reaches."""
-        with self._access.looking():
-            present, _ = self._current(repository, self._record(repository))
+        present, _ = self._current(*self._seen(repository))
         known = {descriptor["digest"] for descriptor in descriptors_of(present)}
         unknown = [each for each in descriptors_of(new) if each["digest"] not in known]
         return layoutneeds.require(self._contents, unknown)
@@ -354,21 +364,11 @@ class Layouts:
         self._tags.change(repository, named, gone)
 
 
-def _index(text: bytes) -> dict[str, Any]:
-    """Parse what is to be index.json.  InvalidDocument."""
-    document = parse_document(text, "index.json")
-    Index.from_document(document, None, "index.json")
-    if document.get("schemaVersion") != 2:
-        # Index takes it as read; but an index.json that lacks it is more likely no index at all.
-        raise InvalidDocument("index.json has no schemaVersion 2")
-    return document
-
-
-def _index_or_none(text: bytes) -> dict[str, Any] | None:
-    try:
-        return _index(text)
-    except InvalidDocument:
-        return None
+def _ancestor(text: bytes) -> dict[str, Any] | None:
+    """What the writer had read; None if that was no index."""
+    with contextlib.suppress(InvalidDocument):
+        return layoutindex.parse(text)
+    return None
 
 
 def _told(repository: str, dispute: Dispute) -> str:

@@ -108,7 +108,8 @@ class StoreLock:
     def looking(self) -> Iterator[None]:
         """Wait for whoever changes names of tags, and keep others from it meanwhile.
 
-        Writes nothing.  May not be nested in `naming`, which would wait for itself.
+        Writes nothing.  May not be nested in `naming`, which would wait for itself; and nothing in
+        here may wait for the store lock, for a writer who has that waits for this.
         """
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)

@@ -255,6 +255,7 @@ class Tags:
     def rename_repository(self, old: str, new: str) -> None:
         """Give the directory *old*, with all in it, the path *new*; an empty one there is replaced.
 
+        What its layout has beside tags goes along, unless there is such at the new place.
         RepositoryNotFound, TagConflict, InvalidReference (also when a name inside would become too
         long); OSError as rename(2) has it: ENOTEMPTY, EINVAL into itself.
         """
@@ -281,6 +282,10 @@ class Tags:
                 durable.rename(source, target, "repository")
             except NotADirectoryError:
                 raise conflict(new) from None
+            source, target = map(self._access.paths.layout, (old, new))
+            if os.path.isdir(source) and not os.path.lexists(target):
+                durable.make_directory(os.path.dirname(target), "layout directory")
+                durable.rename(source, target, "layout directory")
 
     # Inside
 
