@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -74,7 +75,7 @@ class Browser:
         """A directory of one layer of an image."""
         layers = await self.at(digest, b"layers")
         assert isinstance(layers, Directory)
-        names = [entry.name for entry in await listed(layers) if entry.node is None]
+        names = [entry.name for entry in await listed(layers) if entry.kind == stat.S_IFDIR]
         top = await find(layers, names[position])
         assert isinstance(top, LayerDirectory)
         directory = await walk(top, path)

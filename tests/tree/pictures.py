@@ -1,7 +1,6 @@
 """Looking into image directories, for their tests."""
 
 import os
-import stat
 from collections.abc import Mapping
 
 from rossfs.oci.digest import Digest
@@ -35,11 +34,10 @@ async def names(directory: Directory) -> list[bytes]:
 
 
 async def children(directory: Directory) -> dict[bytes, Node]:
-    """All names in it and what they are, but for directories that are opened when somebody looks
-    for them."""
+    """All names in it and what they are, but for what is opened when somebody looks for it."""
     found = {}
     for entry in await listed(directory):
-        if entry.node is None and stat.S_ISDIR(entry.kind):
+        if entry.node is None:
             continue
         node = await find(directory, entry.name)
         assert node is not None

@@ -67,7 +67,8 @@ async def test_an_image_shows_its_manifest_config_and_layers(
     stored = image(ross, layers=3)
     directory = directory_of(images, stored.manifest)
     shown = await children(directory)
-    assert await names(directory) == [b"manifest.json", b"config.json", b"layers", b"rootfs"]
+    expected = [b"manifest.json", b"config.json", b"layers", b"archive", b"rootfs"]
+    assert await names(directory) == expected
     assert await text(shown[b"manifest.json"]) == stored.parts.manifest
     assert await text(shown[b"config.json"]) == stored.parts.config
     assert await links(shown[b"layers"]) == {
@@ -105,7 +106,8 @@ async def test_its_files_are_the_same_inodes_as_among_the_blobs(
 async def test_a_docker_image_is_shown_alike(ross: RossStore, images: Images) -> None:
     directory = directory_of(images, image(ross, docker=True).manifest)
     shown = await children(directory)
-    assert set(await names(directory)) == {b"manifest.json", b"config.json", b"layers", b"rootfs"}
+    expected = {b"manifest.json", b"config.json", b"layers", b"archive", b"rootfs"}
+    assert set(await names(directory)) == expected
     assert all(name.endswith(b".tar.gz") for name in await links(shown[b"layers"]))
 
 
@@ -212,7 +214,7 @@ async def test_an_artifact_without_json_config_shows_it_as_config(
         "layers": [descriptor(b"a chart", "application/vnd.example.chart")],
     }
     directory = directory_of(images, ross.put_manifest(compact(document)))
-    assert set(await names(directory)) == {b"manifest.json", b"config", b"layers"}
+    assert set(await names(directory)) == {b"manifest.json", b"config", b"layers", b"archive"}
     assert await text((await children(directory))[b"config"]) == b"settings"
 
 
@@ -222,10 +224,10 @@ async def test_a_config_that_is_not_stored_is_absent_until_it_is(
     parts = image_parts()
     directory = directory_of(images, ross.put_manifest(parts.manifest))
     assert await find(directory, b"config.json") is None
-    assert set(await names(directory)) == {b"manifest.json", b"layers"}
+    assert set(await names(directory)) == {b"manifest.json", b"layers", b"archive"}
     ross.put_blob(OCI_CONFIG, parts.config, meta=False)
     assert await text(await find(directory, b"config.json")) == parts.config
-    expected = {b"manifest.json", b"config.json", b"layers"}
+    expected = {b"manifest.json", b"config.json", b"layers", b"archive"}
     assert set(await names(directory)) == expected
     for blob in parts.layers:
         ross.put_blob(OCI_LAYER_GZIP, blob)

@@ -40,6 +40,7 @@ async def test_an_index_shows_itself_its_platforms_and_the_image_for_this_one(
         b"manifest.json",
         b"config.json",
         b"layers",
+        b"archive",
         b"rootfs",
     }
     assert digest_of(await text(shown[b"index.json"])) == digest
@@ -72,7 +73,7 @@ async def test_an_index_without_this_platform_shows_no_image(
     other = image(ross, architecture="s390x")
     digest = ross.put_index(index([(other.parts.manifest, "linux/s390x")]))
     directory = directory_of(images, digest)
-    assert set(await names(directory)) == {b"index.json", b"platforms"}
+    assert set(await names(directory)) == {b"index.json", b"platforms", b"archive"}
     assert await find(directory, b"manifest.json") is None
 
 
@@ -83,7 +84,7 @@ async def test_a_platform_that_is_not_stored_appears_when_it_is(
     parts = image_parts()
     digest = ross.put_index(index([(parts.manifest, "linux/amd64")]))
     directory = directory_of(images, digest)
-    assert set(await names(directory)) == {b"index.json", b"platforms"}
+    assert set(await names(directory)) == {b"index.json", b"platforms", b"archive"}
     assert await find(directory, b"manifest.json") is None
     assert await links(await find(directory, b"platforms")) == {
         b"linux-amd64": f"../../{parts.digest.hex}".encode()
@@ -113,7 +114,11 @@ async def test_a_damaged_platform_leaves_the_index_usable(ross: RossStore, image
     digest, by_architecture = two_platforms(ross)
     path = ross.path(by_architecture["amd64"], "manifests")
     path.write_bytes(path.read_bytes() + b" ")
-    assert set(await names(directory_of(images, digest))) == {b"index.json", b"platforms"}
+    assert set(await names(directory_of(images, digest))) == {
+        b"index.json",
+        b"platforms",
+        b"archive",
+    }
 
 
 async def test_content_of_images_is_content_files(ross: RossStore, images: Images) -> None:
