@@ -121,14 +121,14 @@ def _choose(
     before, there, here = (
         None if each is None else each["digest"] for each in (base, theirs, ours)
     )
-    if theirs is not None and ours is not None:
-        if here == there:
-            return _members(base or {}, theirs, ours)
-        # The content comes from who changed it, and what is said of it too.
-        if here == before:
-            return theirs
-        if there == before:
-            return ours
+    if theirs is not None and ours is not None and here == there:
+        return _members(base or {}, theirs, ours)
+    # Who changed the content, or removed it, comes before who only says something else of it: many
+    # tools write less of a descriptor than they read.
+    if here == before:
+        return theirs
+    if there == before:
+        return ours
     kept = theirs if ours is None else ours
     assert kept is not None, "at most one side removed it"
     disputes.append(Dispute(key.name, there, here, kept["digest"]))
