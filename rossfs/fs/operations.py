@@ -103,6 +103,8 @@ class Operations(OpenFiles):
                 return self._inodes.remember(node, parent_inode)
             if self._marks:
                 self._rewrites.take(ctx.pid)  # its walk ends here
+            if directory.notes_absence:
+                directory.missed(name, caller(ctx))
             return self._no_such_name(directory, name)
         except FUSEError:
             raise

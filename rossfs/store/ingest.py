@@ -201,6 +201,10 @@ class Ingest:
         """Make what was written so far survive a power cut; it stays an unfinished file."""
         durable.sync(self.fileno(), "ingest", self.path)
 
+    def rest(self) -> None:
+        """Nothing is written for a while: hash what waits for it, and hold no thread."""
+        self._hasher.close()
+
     # The ways out
 
     def finish(self, expected: Digest | None = None, media_type: str | None = None) -> Stored:

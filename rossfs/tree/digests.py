@@ -188,9 +188,10 @@ class DigestDirectory(Directory):
                 or find(Digest(source.algorithm, one.hex())) is not None
             )
         complete = len(raw) <= COMPLETE * (HEX_LENGTHS[source.algorithm] // 2)
-        return DigestListing(raw, source.algorithm, self._entry if complete else self._name_only)
+        return DigestListing(raw, source.algorithm, self.entry if complete else self._name_only)
 
-    def _entry(self, name: bytes) -> Entry | None:
+    def entry(self, name: bytes) -> Entry | None:
+        """The entry of the digest *name* in a listing; None if it is gone."""
         entry = self._known.get(name)
         if entry is None:
             try:

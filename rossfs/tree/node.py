@@ -227,6 +227,9 @@ class Directory(Node):
     """A name that appears in a watched directory may take the place of another.  False where a name
     means one content for ever (digests): then the kernel is told only of names that went away."""
 
+    notes_absence: ClassVar[bool] = False
+    """`missed` is to be called."""
+
     loaded: bool = True
     """False: `load` must be awaited before lookup and entries."""
 
@@ -246,6 +249,9 @@ class Directory(Node):
     @abc.abstractmethod
     def entries(self) -> Listing | Rows:
         """A snapshot of all names, without "." and "..".  May raise Unsettled."""
+
+    def missed(self, name: bytes, caller: Caller) -> None:
+        """*caller* looked for *name* and was told that there is no such name."""
 
     def parent_ino(self) -> int:
         """The number of the directory above a `remade` one; of others the kernel's side knows."""

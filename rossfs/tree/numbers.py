@@ -45,6 +45,7 @@ class Fixed(IntEnum):
     INDEXES = 7
     INCOMING = 8
     STATE = 9
+    OCI = 10
     PODMAN = 11
     ALS = 12
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING
 
+from rossfs.store.contents import Contents
 from rossfs.store.ingest import Ingest
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ class Place(abc.ABC):
     def size(self) -> int:
         """How long it will be after `fill`."""
         return 0
+
+    def adopt(self, contents: Contents) -> Ingest:
+        """It waits, and is opened for writing.  Busy if another process writes it."""
+        return Ingest.adopt(contents, self.path, self.algorithm)
 
     def fill(self, ingest: Ingest) -> None:  # noqa: B027 - most files begin empty
         """It is opened for the first time, and not to be emptied: write what was there before."""

@@ -195,7 +195,7 @@ class Staged(File):
             return
         contents, place = self.uploads.store.contents, self.place
         if self.waits:
-            ingest = await self.uploads.work(Ingest.adopt, contents, place.path, place.algorithm)
+            ingest = await self.uploads.work(place.adopt, contents)
         else:
             ingest = await self.uploads.work(Ingest.create, contents, place.algorithm)
             if not empty:
@@ -205,8 +205,7 @@ class Staged(File):
                     ingest.abort()
                     raise
         self._ingest = ingest
-        self._judged = False
-        self._refusal = None
+        self._judged, self._refusal = False, None
         self.uploads.began(self)
         place.began(self)
 
@@ -257,8 +256,9 @@ class Staged(File):
 
     def _withdraw(self) -> None:
         """The judgement, if there is one, is about bytes that are to change.  Requires the turn."""
-        self._judged = False
-        self._refusal = None
+        if self._ingest is not None and self._ingest.closed and not self.over:
+            raise OSError(errno.ESTALE, "what was published is not changed")
+        self._judged, self._refusal = False, None
         if self._accepted:
             self._accepted = False
             self.place.withdraw()

@@ -1,0 +1,178 @@
+"""The parts of a layout as places of files that are being written: a blob, index.json, oci-layout.
+
+All of it happens when a descriptor is closed (FLUSH), or when a file is renamed here: so what
+close(2) or rename(2) reported is stored, and everybody sees it whole.  What is refused leaves what
+was there before.
+"""
+
+from __future__ import annotations
+
+import abc
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rossfs.errors import InvalidDocument, NotFound, RossfsError, StoreFull
+from rossfs.oci.digest import Digest
+from rossfs.oci.document import MAX_BYTES, parse_document
+from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE
+from rossfs.oci.quotation import quote
+from rossfs.store.ingest import Ingest
+from rossfs.store.store import Store
+from rossfs.tree.place import Place
+
+_VERSIONS = ("1.0.0",)
+
+_log = logging.getLogger("rossfs.tree")
+
+Told = Callable[[str | None], None]
+"""Is told, in any thread, why a part was refused; None: it was published."""
+
+
+class Part(Place):
+    """One part of the layout *repository*; *size*: of what is there now."""
+
+    __slots__ = ("_size", "_store", "_told", "_where", "repository")
+
+    def __init__(self, store: Store, repository: str, name: str, told: Told, size: int = 0) -> None:
+        self._store = store
+        self._size = size
+        self._told = told
+        self._where = f"oci/{repository}/{name}"
+        self.repository = repository
+
+    def size(self) -> int:
+        return self._size
+
+    def publish(self, ingest: Ingest) -> None:
+        """Make the bytes the part.  RossfsError: nothing has changed.  May be called again."""
+        with self._explained():
+            self._publish(ingest)
+        self._told(None)
+
+    @abc.abstractmethod
+    def _publish(self, ingest: Ingest) -> None: ...
+
+    def judge(self, ingest: Ingest) -> bool:
+        """Publish it."""
+        self.publish(ingest)
+        return True
+
+    def carry_out(self, ingest: Ingest) -> None:
+        ingest.abort()
+
+    def leave(self, ingest: Ingest, reason: str | None) -> bool:
+        ingest.abort()
+        return False
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Let errors name the file; what lacks is EBADMSG, for it is the text that is refused."""
+        try:
+            yield
+        except StoreFull:
+            raise
+        except RossfsError as error:
+            text = f"{quote(self._where, 400)} is not published: {error}"
+            explained = type(error)(text)
+            explained.errno = errno.EBADMSG if isinstance(error, NotFound) else error.errno
+            self._told(text)
+            raise explained from None
+
+
+class BlobPart(Part):
+    """blobs/<algorithm>/<hex>: stored if the bytes hash to that, and listed in the layout."""
+
+    __slots__ = ("digest",)
+
+    def __init__(
+        self, store: Store, repository: str, digest: Digest, told: Told, size: int = 0
+    ) -> None:
+        name = f"blobs/{digest.algorithm}/{digest.hex}"
+        super().__init__(store, repository, name, told, size)
+        self.digest = digest
+
+    @property
+    def algorithm(self) -> str:
+        return self.digest.algorithm
+
+    def fill(self, ingest: Ingest) -> None:
+        with self._store.open_blob(self.digest) as reader:
+            for piece in reader.chunks():
+                ingest.append(piece)
+
+    def check(self, ingest: Ingest) -> None:
+        """DigestMismatch if the bytes so far are not those of the name."""
+        if not ingest.closed:
+            with self._explained():
+                ingest.finish(self.digest)
+
+    def _publish(self, ingest: Ingest) -> None:
+        """DigestMismatch; MissingContent (EBADMSG) for a manifest that is not complete."""
+        if ingest.closed:
+            return
+        ingest.finish(self.digest)
+        with self._store.access.writing():
+            # Before the content, which a collection could take in between.
+            self._store.layouts.put(self.repository, self.digest)
+            ingest.commit(self.digest)
+
+
+class IndexPart(Part):
+    """index.json: merged with what others wrote since its writer read it."""
+
+    __slots__ = ("_base", "_known", "_last", "_wrote")
+
+    def __init__(
+        self,
+        store: Store,
+        repository: str,
+        told: Told,
+        base: bytes | None,
+        wrote: Callable[[bytes], None],
+        size: int = 0,
+    ) -> None:
+        super().__init__(store, repository, INDEX_FILE, told, size)
+        self._base = base
+        """What its writer had read; None: nothing."""
+        self._last: bytes | None = None
+        self._wrote = wrote
+
+    def fill(self, ingest: Ingest) -> None:
+        text, _ = self._store.layouts.index(self.repository)
+        self._base = text
+        ingest.append(text)
+
+    def _publish(self, ingest: Ingest) -> None:
+        """InvalidDocument, MissingContent, IndexTooLong, TagConflict."""
+        if ingest.size > MAX_BYTES:
+            raise InvalidDocument(f"it has {ingest.size} bytes, more than {MAX_BYTES}")
+        text = ingest.read_at(0, ingest.size)
+        if text == self._last:
+            return
+        lines = self._store.layouts.replace(self.repository, self._base, text)
+        self._base = self._last = text
+        self._wrote(text)
+        for line in lines:
+            _log.info("%s", line)
+
+
+class LayoutPart(Part):
+    """oci-layout: makes a layout of the directory; its text is the same for all."""
+
+    __slots__ = ()
+
+    def __init__(self, store: Store, repository: str, told: Told, size: int = 0) -> None:
+        super().__init__(store, repository, LAYOUT_FILE, told, size)
+
+    def _publish(self, ingest: Ingest) -> None:
+        """InvalidDocument if it is not JSON that says a version that is known."""
+        if ingest.size > MAX_BYTES:
+            raise InvalidDocument(f"it has {ingest.size} bytes, more than {MAX_BYTES}")
+        version = parse_document(ingest.read_at(0, ingest.size), LAYOUT_FILE).get(
+            "imageLayoutVersion"
+        )
+        if version not in _VERSIONS:
+            raise InvalidDocument(f"imageLayoutVersion is {version!r}, not {_VERSIONS[0]!r}")
+        self._store.layouts.create(self.repository)

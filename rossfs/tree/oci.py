@@ -1,0 +1,336 @@
+"""oci/: every repository as an OCI image layout that tools read and write (image-spec
+image-layout.md).
+
+    oci/<repository...>/          a directory; with a tag, or once a tool made it one, a layout
+        oci-layout                {"imageLayoutVersion":"1.0.0"}
+        index.json                the tags of the repository, and what else tools wrote there
+        blobs/<algorithm>/<hex>   `ociblobs.py`
+        ...                       other names: files and directories that are put aside
+
+index.json is another inode whenever it says something else: who has it open reads on in the old
+one.  What is written to it is merged with what others wrote since its writer read it
+(`readings.py`, oci/layoutmerge.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, overload
+from weakref import WeakValueDictionary
+
+from rossfs.errors import RepositoryNotFound
+from rossfs.oci.document import parse_document
+from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE, new_index
+from rossfs.oci.layoutmerge import descriptors_of
+from rossfs.oci.reference import check_repository
+from rossfs.store.tagtree import is_prefix
+from rossfs.tree.layoutfiles import IndexFile, LayoutFile
+from rossfs.tree.layoutparts import IndexPart, LayoutPart, Part
+from rossfs.tree.node import Attr, Caller, Entries, Entry, Listing, Node, Unsettled
+from rossfs.tree.numbers import Fixed
+from rossfs.tree.ociblobs import BLOBS, BlobsDirectory, path_of
+from rossfs.tree.snapshots import COMPLETE, Snapshots
+from rossfs.tree.workplace import Joined, Workplace, asides, failure
+from rossfs.tree.workshop import Workshop
+
+INDEX = INDEX_FILE.encode()
+LAYOUT = LAYOUT_FILE.encode()
+_INGEST = b"ingest"  # where oras puts files aside
+_ALGORITHMS = (path_of(b"sha256"), path_of(b"sha512"))
+_FRESH = 1.0
+
+
+def oci_directory(shop: Workshop) -> OciDirectory:
+    """oci/ itself."""
+    return OciDirectory(shop, "", Fixed.OCI)
+
+
+class OciDirectory(Workplace):
+    """A repository, the first components of some, or (with the path "") oci/ itself."""
+
+    __slots__ = ("_asked", "_blobs", "_indexes", "_snapshots", "_versions", "path")
+
+    notes_absence: ClassVar[bool] = True
+
+    def __init__(self, shop: Workshop, path: str, ino: int | None = None) -> None:
+        super().__init__(shop.number(f"directory\0{path}".encode()) if ino is None else ino, shop)
+        self.path = path
+        self._blobs: BlobsDirectory | None = None
+        self._snapshots = Snapshots()
+        self._asked = 0
+        self._indexes: list[tuple[float, int, IndexFile | None]] = []
+        """index.json for those who asked, when it was read and after which change."""
+        self._versions: WeakValueDictionary[str, IndexFile] = WeakValueDictionary()
+
+    def attr(self) -> Attr:
+        modified_ns = 0
+        paths = self.shop.store.paths
+        for directory in (paths.layout(self.path), paths.repository(self.path)):
+            with contextlib.suppress(OSError):
+                modified_ns = max(modified_ns, os.stat(directory).st_mtime_ns)
+        mode = stat.S_IFDIR | (0o755 if self.shop.writable else 0o555)
+        return Attr.dated(mode, modified_ns)
+
+    def same(self, other: Node) -> bool:
+        return isinstance(other, OciDirectory) and other.path == self.path
+
+    def xattrs(self) -> Mapping[bytes, bytes]:
+        """user.ross.error: what was refused last in this layout, and why."""
+        reason = self.shop.refusal(self.path)
+        return {} if reason is None else {b"user.ross.error": reason}
+
+    # Looking
+
+    def lookup(self, name: bytes) -> Node | None:
+        found = self.aside.get(name)
+        if found is not None:
+            return found
+        if name == INDEX and self.path:
+            return self._index() or self._repository(name)
+        if name in (LAYOUT, BLOBS) and self._has(name):
+            return self._layout_file() if name == LAYOUT else self.blobs()
+        return self._repository(name)
+
+    def missed(self, name: bytes, caller: Caller) -> None:
+        """Whoever looked for index.json, or for a layout, saw that there was nothing."""
+        repository = self.path if name == INDEX else self._below(name)
+        self.shop.readings.missed(self.shop.readings.process(caller.pid), repository)
+
+    def blobs(self) -> BlobsDirectory:
+        """blobs/ of this layout."""
+        if self._blobs is None:
+            self._blobs = BlobsDirectory(self.shop, self.path)
+        return self._blobs
+
+    def _has(self, name: bytes) -> bool:
+        """Whether this is a layout that has the part *name*."""
+        shop = self.shop
+        return (
+            bool(self.path)
+            and not shop.unmade.lacks(self.path, name)
+            and shop.store.layouts.is_layout(self.path)
+        )
+
+    def _repository(self, name: bytes) -> OciDirectory | None:
+        path = self._below(name)
+        return directory_of(self.shop, path) if self._is_repository(path) else None
+
+    def _is_repository(self, path: str) -> bool:
+        return self.shop.store.layouts.is_directory(path)
+
+    def _below(self, name: bytes) -> str:
+        text = name.decode("utf-8", "surrogateescape")
+        return f"{self.path}/{text}" if self.path else text
+
+    def _layout_file(self) -> LayoutFile:
+        ino = self.shop.number(f"oci-layout\0{self.path}".encode())
+        return LayoutFile(ino, self.shop, self.path, modified_ns=self.attr().mtime_ns)
+
+    def _index(self) -> IndexFile | None:
+        while self._indexes:
+            read, change, node = self._indexes.pop()
+            self._asked = max(0, self._asked - 1)
+            if change == self.shop.changes and time.monotonic() - read < _FRESH:
+                return node
+        self._asked += 1
+        raise Unsettled
+
+    async def settle(self) -> None:
+        """Read index.json for who asked for it, make a listing."""
+        if self._asked:
+            read, change = time.monotonic(), self.shop.changes
+            node = await self.shop.uploads.work(self._read_index)
+            self._indexes.append((read, change, node))
+        if self._snapshots.wanted:
+            await self._snapshots.make(self._snapshot)
+
+    def _read_index(self) -> IndexFile | None:
+        shop, layouts = self.shop, self.shop.store.layouts
+        try:
+            text, version = layouts.index(self.path)
+        except RepositoryNotFound:
+            return None
+        if shop.unmade.lacks(self.path, INDEX):
+            if not descriptors_of(parse_document(text, INDEX_FILE)):
+                return None
+            shop.unmade.made(self.path)
+        node = self._versions.get(version)
+        if node is None:
+            ino = shop.number(f"index\0{self.path}\0{version}".encode())
+            node = IndexFile(ino, shop, self.path, text, layouts.modified_ns(self.path))
+            self._versions[version] = node
+        return node
+
+    def entries(self) -> Listing:
+        """A snapshot, made by `settle` in a worker thread."""
+        listing = self._snapshots.take()
+        if listing is None:
+            self._snapshots.want()
+            raise Unsettled
+        return Joined(asides(self), listing)
+
+    def _snapshot(self) -> Listing:
+        parts = []
+        if self._has(LAYOUT):
+            parts.append(Entry(LAYOUT, self._layout_file(), stat.S_IFREG))
+        if self._has(BLOBS):
+            parts.append(Entry(BLOBS, self.blobs(), stat.S_IFDIR))
+        if self._has(INDEX) or (self.path and self._read_index() is not None):
+            parts.append(Entry(INDEX, None, stat.S_IFREG))
+        shown = {entry.name for entry in parts} | self.aside.keys()
+        try:
+            found = self.shop.store.layouts.directories(self.path)
+            names = tuple(sorted({name.encode() for name in found} - shown))
+        except RepositoryNotFound:
+            names = ()
+        return Joined(Entries(parts), _Repositories(self, names))
+
+    # Parts
+
+    def is_part(self, name: bytes) -> bool:
+        return bool(self.path) and name in (INDEX, LAYOUT)
+
+    async def is_there(self, name: bytes) -> bool:
+        return self.is_part(name) and self._has(name)
+
+    async def part(self, name: bytes, caller: Caller, size: int) -> Part:
+        shop, repository = self.shop, self.path
+        check_repository(repository)
+        is_new = not await shop.uploads.work(shop.store.layouts.is_layout, repository)
+        told = shop.teller(repository, name.decode())
+        if name == LAYOUT:
+
+            def tell(reason: str | None) -> None:
+                told(reason)
+                if reason is None:
+                    if is_new:
+                        shop.unmade.add(repository, BLOBS, *_ALGORITHMS)
+                    shop.unmade.made(repository, LAYOUT)
+
+            return LayoutPart(shop.store, repository, tell, size)
+        base, learn = await shop.base(repository, caller)
+
+        def wrote(text: bytes) -> None:
+            learn(text)
+            if descriptors_of(parse_document(text, INDEX_FILE)):
+                shop.unmade.made(repository)
+            elif is_new:
+                shop.unmade.add(repository, BLOBS, *_ALGORITHMS)
+            shop.unmade.made(repository, INDEX)
+
+        return IndexPart(shop.store, repository, told, base, wrote, size)
+
+    def must_take(self, name: bytes) -> None:
+        if not self.path or name == BLOBS:
+            raise failure(errno.EPERM)
+        if not self._is_repository(self.path):
+            raise failure(errno.ENOENT)
+        if self._is_repository(self._below(name)):
+            raise failure(errno.EISDIR)
+
+    # Changing
+
+    async def mkdir(self, name: bytes, mode: int, caller: Caller) -> Node:
+        """Make a repository; blobs/, which makes a layout; or a directory that is put aside.
+
+        InvalidReference, Conflict, TagConflict.
+        """
+        shop = self.shop
+        shop.require_writable()
+        if name in self.aside:
+            raise failure(errno.EEXIST)
+        path = self._below(name)
+        if self.path and name == BLOBS:
+            return await self._make_blobs()
+        if self.path and (not is_prefix(path) or (name == _INGEST and self._has(LAYOUT))):
+            return self.make_aside(name)
+        await shop.uploads.work(shop.store.layouts.make_directory, path)
+        return directory_of(shop, path)
+
+    async def _make_blobs(self) -> BlobsDirectory:
+        shop = self.shop
+        check_repository(self.path)
+        if self._has(BLOBS):
+            raise failure(errno.EEXIST)
+        if not await shop.uploads.work(shop.store.layouts.is_layout, self.path):
+            await shop.uploads.work(shop.store.layouts.create, self.path)
+            shop.unmade.add(self.path, *_ALGORITHMS)
+        shop.unmade.made(self.path, BLOBS)
+        return self.blobs()
+
+    async def unlink(self, name: bytes, caller: Caller) -> None:
+        """Remove what was put aside; or index.json, and with it all tags; or oci-layout."""
+        self.shop.require_writable()
+        if await self.remove_aside(name):
+            return
+        if self.is_part(name) and self._has(name):
+            if name == INDEX:
+                await self.shop.uploads.work(self._empty)
+            self.shop.unmade.add(self.path, name)
+            return
+        is_directory = (name == BLOBS and self._has(BLOBS)) or self._repository(name) is not None
+        raise failure(errno.EISDIR if is_directory else errno.ENOENT)
+
+    def _empty(self) -> None:
+        layouts = self.shop.store.layouts
+        text, _ = layouts.index(self.path)
+        layouts.replace(self.path, text, new_index(()))
+        self.shop.teller(self.path, INDEX_FILE)(None)
+
+    async def rmdir(self, name: bytes, caller: Caller) -> None:
+        """Remove an empty repository, also a layout that names and lists nothing; ENOTEMPTY."""
+        shop = self.shop
+        shop.require_writable()
+        if self.remove_aside_directory(name):
+            return
+        if name == BLOBS and self._has(BLOBS):
+            if not await self.blobs().is_empty():
+                raise failure(errno.ENOTEMPTY)
+            shop.unmade.add(self.path, BLOBS, *_ALGORITHMS)
+            return
+        found = self._repository(name)
+        if found is None:
+            raise failure(errno.ENOTDIR if self.is_part(name) else errno.ENOENT)
+        if found.aside or (found._blobs is not None and not await found._blobs.is_empty()):
+            raise failure(errno.ENOTEMPTY)
+        await shop.uploads.work(shop.store.layouts.remove_directory, found.path)
+        shop.unmade.made(found.path)
+
+
+class _Repositories(Sequence[Entry | None]):
+    """The directories of a snapshot; each is made when it is asked for."""
+
+    __slots__ = ("_above", "_names")
+
+    def __init__(self, above: OciDirectory, names: Sequence[bytes]) -> None:
+        self._above = above
+        self._names = names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry | None]: ...
+    def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        name = self._names[index]
+        if len(self._names) > COMPLETE:
+            return Entry(name, None, stat.S_IFDIR)
+        node = self._above._repository(name)
+        return None if node is None else Entry(name, node, stat.S_IFDIR)
+
+
+def directory_of(shop: Workshop, path: str) -> OciDirectory:
+    """The directory of a repository, the same one while it is in use."""
+    directory = shop.directories.get(path)
+    if directory is None:
+        directory = shop.directories[path] = OciDirectory(shop, path)
+    return directory

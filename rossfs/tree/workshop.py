@@ -1,0 +1,186 @@
+"""What all directories of oci/ share."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from rossfs.errors import RepositoryNotFound
+from rossfs.oci.layout import INDEX_FILE
+from rossfs.store import settings
+from rossfs.store.store import Store
+from rossfs.tree.contentfile import ContentFiles
+from rossfs.tree.node import Caller
+from rossfs.tree.numbers import Numbers
+from rossfs.tree.readings import Readings
+from rossfs.tree.staged import Staged
+from rossfs.tree.uploads import Uploads
+from rossfs.tree.workplace import Workplace, discard
+
+if TYPE_CHECKING:
+    from rossfs.tree.oci import OciDirectory
+
+MOST_ASIDE = 1000
+"""Files that programs may have put aside in one mount: each keeps a descriptor."""
+
+_REFUSALS = 256
+_NEW = 60.0
+
+_log = logging.getLogger("rossfs.tree")
+
+
+class Workshop:
+    """The layouts of one mount."""
+
+    __slots__ = (
+        "_refusals",
+        "_serials",
+        "changes",
+        "directories",
+        "files",
+        "holding",
+        "number",
+        "readings",
+        "store",
+        "unmade",
+        "uploads",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        store: Store,
+        uploads: Uploads,
+        files: ContentFiles,
+        numbers: Numbers,
+        *,
+        writable: bool,
+        readings: Readings | None = None,
+    ) -> None:
+        self.store = store
+        self.uploads = uploads
+        self.files = files
+        self.writable = writable
+        self.number = numbers.family(b"oci")
+        self.readings = Readings() if readings is None else readings
+        self.directories: WeakValueDictionary[str, OciDirectory] = WeakValueDictionary()
+        self.holding: set[Workplace] = set()
+        """Directories that hold what was put aside, which the kernel may forget."""
+        self.unmade = Unmade()
+        self.changes = 0
+        """Another number whenever an index.json was published here."""
+        self._serials = itertools.count(1)
+        self._refusals: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def require_writable(self) -> None:
+        """ReadOnlyStore."""
+        self.store.access.require_writable()
+
+    def count_directory(self) -> int:
+        """The number of a directory that is put aside."""
+        return self.number(b"aside %d" % next(self._serials))
+
+    # Refusals
+
+    def teller(self, repository: str, name: str) -> Callable[[str | None], None]:
+        """What a part of a layout is to call when it was refused, or published."""
+
+        def tell(reason: str | None) -> None:
+            if reason is None:
+                self._refusals.pop((repository, name), None)
+                if name == INDEX_FILE:
+                    self.changes = next(self._serials)
+                return
+            self._refusals[repository, name] = reason
+            if len(self._refusals) > _REFUSALS:
+                self._refusals.popitem(last=False)
+
+        return tell
+
+    def refusal(self, repository: str, name: str | None = None) -> bytes | None:
+        """Why *name* was refused the last time, None if it was not; without *name*, the last
+        refusal in the layout."""
+        for (other, refused), reason in reversed(tuple(self._refusals.items())):
+            if other == repository and name in (refused, None):
+                return reason.encode("utf-8", "surrogateescape")
+        return None
+
+    # index.json
+
+    def text_now(self, repository: str) -> bytes | None:
+        """index.json as it is now; None if there is none.  For a worker thread."""
+        try:
+            return self.store.layouts.index(repository)[0]
+        except RepositoryNotFound:
+            return None
+
+    async def base(
+        self, repository: str, caller: Caller
+    ) -> tuple[bytes | None, Callable[[bytes], None]]:
+        """What *caller* had read of index.json, and what to call with what it wrote."""
+        readings = self.readings
+        process = readings.process(caller.pid)
+        known, text = readings.base(process, repository)
+        if not known:
+            text = await self.uploads.work(self.text_now, repository)
+        return text, lambda wrote: readings.saw(process, repository, wrote)
+
+    # What is put aside
+
+    async def make_room(self) -> None:
+        """One more file is to be put aside.  ENOSPC if there are too many; those that nobody
+        renamed for as long as a pin of incoming/ counts are removed first."""
+        if sum(len(place.aside) for place in self.holding) < MOST_ASIDE:
+            return
+        oldest = time.time() - settings.read(self.store.paths).pin_age
+        for place in tuple(self.holding):
+            for name, node in tuple(place.aside.items()):
+                if (
+                    isinstance(node, Staged)
+                    and not node.busy
+                    and node.attr().mtime_ns < oldest * 1e9
+                    and place.aside.get(name) is node
+                ):
+                    place.leave(name)
+                    await discard(node)
+        if sum(len(place.aside) for place in self.holding) >= MOST_ASIDE:
+            _log.warning("oci/ holds %d temporary files already: remove some", MOST_ASIDE)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Unmade:
+    """Names that a layout lacks for a minute, for its maker is about to make them: whoever makes a
+    layout step by step wants each step to succeed."""
+
+    __slots__ = ("_lacking",)
+
+    def __init__(self) -> None:
+        self._lacking: dict[str, tuple[float, set[bytes]]] = {}
+
+    def add(self, repository: str, *names: bytes) -> None:
+        """*names* of the layout *repository* are not there."""
+        now = time.monotonic()
+        self._lacking = {key: item for key, item in self._lacking.items() if item[0] > now}
+        _, before = self._lacking.get(repository, (0.0, set()))
+        self._lacking[repository] = now + _NEW, before | set(names)
+
+    def lacks(self, repository: str, name: bytes) -> bool:
+        """Whether *name* is not there."""
+        if not self._lacking:
+            return False
+        until, names = self._lacking.get(repository, (0.0, ()))
+        return name in names and time.monotonic() < until
+
+    def made(self, repository: str, *names: bytes) -> None:
+        """*names* are there; without any, everything is."""
+        until, before = self._lacking.pop(repository, (0.0, set()))
+        left = before - set(names) if names else set()
+        if left:
+            self._lacking[repository] = until, left
