@@ -11,6 +11,7 @@ from rossfs.oci.digest import Digest
 from rossfs.store.paths import ALGORITHMS, Area
 from rossfs.store.store import Store
 from rossfs.tree import readme
+from rossfs.tree.als import AdditionalLayers, LayerStore
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.digests import ByAlgorithm, DigestDirectory, Source
 from rossfs.tree.images import Images
@@ -18,6 +19,7 @@ from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.incoming import incoming_directory
 from rossfs.tree.node import Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
+from rossfs.tree.overlaytrees import OverlayTrees
 from rossfs.tree.snapshots import Commits
 from rossfs.tree.state import DamagedContent, state_directory
 from rossfs.tree.static import BytesFile, StaticDirectory
@@ -40,6 +42,10 @@ def build_root(store: Store, view: View, trees: Trees) -> Directory:
     inside = ImageTrees(store, view.layers, numbers, trees)
     images = Images(store, files, inside, numbers, view.platform)
     uploads = Uploads(store)
+    overlays = OverlayTrees(inside, numbers, trees)
+    additional = LayerStore(
+        store, files, view.layers, overlays, uploads, numbers, writable=writable
+    )
     names = Names(uploads, numbers, writable=writable)
     manifests = partial(files.find, Area.MANIFESTS)
     indexes = partial(files.find, Area.INDEXES)
@@ -60,6 +66,7 @@ def build_root(store: Store, view: View, trees: Trees) -> Directory:
                 Fixed.INDEXES, indexes, (Area.MANIFESTS, Area.INDEXES), mixed=True
             ),
             b"incoming": incoming_directory(store, uploads, numbers),
+            b"als": AdditionalLayers(additional),
             b".ross": state_directory(
                 view.log,
                 view.stats,
