@@ -21,7 +21,10 @@ from pathlib import Path
 
 Check = Callable[[Path], None]
 
-PLACES = {"README", "tags", "images", "blobs", "manifests", "indexes", "incoming", ".ross"}
+PLACES = {
+    *("README", "tags", "images", "blobs", "manifests", "indexes", "incoming", ".ross"),
+    *("oci", "podman", "als"),
+}
 
 STATE = {"version", "stats", "log", "damaged", "progress"}
 
