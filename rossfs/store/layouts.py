@@ -190,7 +190,11 @@ class Layouts:
             reached = self._require(repository, new)
             with self._access.naming():
                 record = self._intact(repository)
-                present, text = self._current(record, self._tags_of(repository))
+                tags = self._tags_of(repository)
+                present, text = self._current(record, tags)
+                if record is None and not tags:
+                    # Not even the members of an empty index.
+                    present = {}
                 merged = merge(old, present, new)
                 document = merged.document
                 if document == new:

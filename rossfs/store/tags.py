@@ -279,13 +279,10 @@ class Tags:
                 durable.make_directory(self._access.paths.repository(parent), "repository")
             source, target = map(self._access.paths.repository, (old, new))
             try:
-                durable.rename(source, target, "repository")
+                with self._moving_layout(old, new):
+                    durable.rename(source, target, "repository")
             except NotADirectoryError:
                 raise conflict(new) from None
-            source, target = map(self._access.paths.layout, (old, new))
-            if os.path.isdir(source) and not os.path.lexists(target):
-                durable.make_directory(os.path.dirname(target), "layout directory")
-                durable.rename(source, target, "layout directory")
 
     # Inside
 
@@ -333,6 +330,24 @@ class Tags:
         except (Damaged, OSError):
             return None
         return None if found is None else found.digest
+
+    @contextlib.contextmanager
+    def _moving_layout(self, old: str, new: str) -> Iterator[None]:
+        """Move what the layout of *old* has beside tags, and back if the tags cannot be moved.
+
+        It goes first: after a crash, moving the tags again completes it.
+        """
+        source, target = map(self._access.paths.layout, (old, new))
+        if not os.path.isdir(source) or os.path.lexists(target):
+            yield
+            return
+        durable.make_directory(os.path.dirname(target), "layout directory")
+        durable.rename(source, target, "layout directory")
+        try:
+            yield
+        except BaseException:
+            durable.rename(target, source, "layout directory")
+            raise
 
     @contextlib.contextmanager
     def _conflicts(self, name: TagName) -> Iterator[None]:

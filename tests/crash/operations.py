@@ -18,6 +18,7 @@ from tests.builders import (
     OCTET_STREAM,
     digest_of,
     image,
+    image_parts,
     index,
 )
 from tests.crash.stores import (
@@ -25,6 +26,7 @@ from tests.crash.stores import (
     LIST_OF_ROSS,
     LOOSE,
     NEW,
+    NEXT_LAYOUT,
     OF_OTHER,
     OTHER,
     damaged,
@@ -36,8 +38,11 @@ from tests.crash.stores import (
     some,
     with_blobs,
     with_directory,
+    with_empty_layout,
     with_empty_repository,
     with_garbage,
+    with_garbage_in_layouts,
+    with_layout,
     with_two,
     without_meta,
 )
@@ -253,6 +258,89 @@ def remove_a_repository(root: str) -> None:
 def rename_a_repository(root: str) -> None:
     with Store.open(root) as store, contextlib.suppress(NotFound):
         store.tags.rename_repository("library/app", "some/app")
+
+
+# Layouts
+
+
+@operation(with_layout, "layout: renamed", "tag: renamed", "tag: removed", in_one=False)
+def write_an_index(root: str) -> None:
+    _write(root, NEXT_LAYOUT)
+
+
+@operation(with_layout, "layout: written", "layout: renamed", "layout: directory synced")
+def write_an_index_of_the_same_tags(root: str) -> None:
+    with Store.open(root) as store:
+        base, _ = store.layouts.index("library/app")
+        store.layouts.replace("library/app", base, base.replace(b"of all", b"something else"))
+
+
+@operation(some, "layout: made", "layout: renamed", "tag: made", in_one=False)
+def write_the_first_index(root: str) -> None:
+    _write(root, NEXT_LAYOUT.replace(str(OTHER.digest).encode(), str(APP.digest).encode()), "new")
+
+
+def _write(root: str, text: bytes, repository: str = "library/app") -> None:
+    with Store.open(root) as store:
+        is_there = store.layouts.is_layout(repository)
+        base = store.layouts.index(repository)[0] if is_there else None
+        store.layouts.replace(repository, base, text)
+
+
+@operation(some, "layout: renamed", in_one=False)
+def make_a_layout(root: str) -> None:
+    with Store.open(root) as store:
+        store.layouts.create("some/where")
+
+
+@operation(some, "layout directory: made", in_one=False)
+def make_a_directory_of_layouts(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(Conflict):
+        store.layouts.make_directory("some/where")
+
+
+@operation(
+    with_empty_layout,
+    "layout: removed",
+    "layout mark: removed",
+    "layout directory: removed",
+    "repository: removed",
+    in_one=False,
+)
+def remove_a_layout(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(NotFound):
+        store.layouts.remove_directory("library/empty")
+
+
+@operation(with_layout, "layout mark: renamed", in_one=False)
+def put_through_a_layout(root: str) -> None:
+    with Store.open(root) as store:
+        digest, _ = store.put_blob(OCTET_STREAM, NEW)
+        store.layouts.put("library/app", digest)
+
+
+@operation(with_layout, "layout mark: removed")
+def put_again_through_a_layout(root: str) -> None:
+    with Store.open(root) as store:
+        store.layouts.put("library/app", digest_of(APP.config))
+
+
+@operation(with_layout, "layout mark: removed", "layout mark: renamed")
+def drop_from_a_layout(root: str) -> None:
+    with Store.open(root) as store:
+        store.layouts.drop("library/app", digest_of(image_parts("put").config))
+
+
+@operation(with_layout, "repository: renamed", "layout directory: renamed", in_one=False)
+def rename_a_layout(root: str) -> None:
+    with Store.open(root) as store, contextlib.suppress(NotFound):
+        store.tags.rename_repository("library/app", "some/app")
+
+
+@operation(with_garbage_in_layouts, "manifest: removed", "layout: renamed", in_one=False)
+def collect_what_layouts_say_too(root: str) -> None:
+    with Store.open(root) as store:
+        store.garbage_collect()
 
 
 # incoming/

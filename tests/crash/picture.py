@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 from rossfs.errors import Damaged
-from rossfs.store import tagfile
+from rossfs.oci.layoutmerge import keyed
+from rossfs.store import layoutkeeping, tagfile
 from rossfs.store.incoming import RESERVED
 from rossfs.store.store import Store
 
@@ -41,10 +43,27 @@ def picture(store: Store) -> dict[str, str]:
                 seen[f"tag {path}:{name}"] = str(tagfile.read(f"{directory}/{name}").digest)
             except Damaged:
                 seen[f"tag {path}:{name}"] = DAMAGED
+    for repository in layoutkeeping.repositories(store.paths):
+        seen |= _layout(store, repository)
     for found in Path(store.paths.incoming).rglob("*"):
         pin = os.fsencode(found.relative_to(store.paths.incoming))
         if not pin.startswith(RESERVED):
             seen[f"incoming {pin!r}"] = str(store.incoming.digest(pin) or "no link")
+    return seen
+
+
+def _layout(store: Store, repository: str) -> dict[str, str]:
+    """index.json by tag, by digest where there is none, and by member; and what blobs/ lists."""
+    seen = {f"layout {repository}": ""}
+    if not store.layouts.is_layout(repository):
+        return seen
+    index = json.loads(store.layouts.index(repository)[0])
+    for key, descriptor in keyed(index.pop("manifests")).items():
+        seen[f"layout {repository} {key}"] = json.dumps(descriptor)
+    for name, value in index.items():
+        seen[f"layout {repository} member {name}"] = json.dumps(value)
+    for digest in store.layouts.listing(repository):
+        seen[f"layout {repository} lists {digest}"] = ""
     return seen
 
 

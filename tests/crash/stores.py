@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rossfs.oci.layout import REF_NAME
 from rossfs.store import commit
 from rossfs.store.ingest import Ingest
 from rossfs.store.paths import Area
@@ -12,7 +13,10 @@ from rossfs.store.store import Store
 from tests.builders import (
     DOCKER_LIST,
     OCI_INDEX,
+    OCI_MANIFEST,
     OCTET_STREAM,
+    compact,
+    descriptor,
     digest_of,
     image,
     image_parts,
@@ -28,6 +32,34 @@ LOOSE = b"loose bytes\n" * 100
 NEW = b"new bytes\n" * 1000
 LIST = index([(APP.manifest, "linux/amd64")])
 OF_OTHER = index([(OTHER.manifest, "linux/amd64")])
+LAYOUT = compact(
+    {
+        "schemaVersion": 2,
+        "manifests": [
+            descriptor(
+                APP.manifest, OCI_MANIFEST, annotations={REF_NAME: "v1", "said": "of the first"}
+            ),
+            descriptor(OF_OTHER, OCI_INDEX, annotations={REF_NAME: "gone"}),
+            descriptor(
+                OTHER.manifest, OCI_MANIFEST, annotations={REF_NAME: "v2", "said": "of the second"}
+            ),
+            descriptor(LIST, OCI_INDEX),
+        ],
+        "annotations": {"said": "of all"},
+    }
+)
+NEXT_LAYOUT = compact(
+    {
+        "schemaVersion": 2,
+        "manifests": [
+            descriptor(APP.manifest, OCI_MANIFEST, annotations={"said": "of the first"}),
+            descriptor(OTHER.manifest, OCI_MANIFEST, annotations={REF_NAME: "v1", "said": "now"}),
+            descriptor(LIST, OCI_INDEX, annotations={REF_NAME: "no/tag"}),
+            descriptor(OTHER.manifest, OCI_MANIFEST, annotations={REF_NAME: "new"}),
+        ],
+        "annotations": {"said": "of all"},
+    }
+)
 LIST_OF_ROSS = index([(APP.manifest, "linux/amd64")], docker=True)
 
 
@@ -92,11 +124,43 @@ def with_two(root: str) -> None:
         image(store, "other", tag="library/other:v1")
 
 
+def with_layout(root: str) -> None:
+    """Two tagged images and one index without a name, of which index.json says more than the tags
+    do; one image came through the layout alone, one blob was unlinked in it."""
+    with_two(root)
+    with Store.open(root) as store:
+        store.set_tag("library/app", "v2", OTHER.digest)
+        of_other, _ = store.put_index(OF_OTHER, OCI_INDEX)
+        store.set_tag("library/app", "gone", of_other)
+        store.layouts.replace("library/app", None, LAYOUT)
+        store.delete_tag("library/app", "gone")
+        for _, data in image_parts("put").blobs():
+            digest, _ = store.put_blob(OCTET_STREAM, data)
+            store.layouts.put("library/app", digest)
+        store.layouts.drop("library/app", digest_of(APP.config))
+
+
 def with_empty_repository(root: str) -> None:
     """A repository without tags."""
     some(root)
     with Store.open(root) as store:
         store.tags.make_repository("library/empty")
+
+
+def with_empty_layout(root: str) -> None:
+    """A layout that holds nothing, and in which something was unlinked."""
+    with_empty_repository(root)
+    with Store.open(root) as store:
+        store.layouts.create("library/empty")
+        store.layouts.drop("library/empty", digest_of(LOOSE))
+
+
+def with_garbage_in_layouts(root: str) -> None:
+    """Layouts that say something of what a collection removes."""
+    with_layout(root)
+    with Store.open(root) as store:
+        store.layouts.drop("library/app", digest_of(LIST))
+        store.delete_tag("library/all", "v1")
 
 
 def with_directory(root: str) -> None:

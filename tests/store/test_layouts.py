@@ -199,6 +199,14 @@ def test_what_a_tool_wrote_comes_back_to_the_byte(
     assert os.stat(f"{store.paths.layout(APP)}/.layout").st_ino == before.st_ino
 
 
+def test_the_first_index_is_as_its_tool_wrote_it(layouts: Layouts, one: Image) -> None:
+    text = json.dumps(index(entry(one.parts, "v1")), indent=1).encode()
+    layouts.make_directory("lab/second")
+    for repository in ("lab/first", "lab/second"):
+        layouts.replace(repository, None, text)
+        assert layouts.index(repository)[0] == text
+
+
 def test_a_descriptor_that_goes_takes_its_tag(store: Store, layouts: Layouts, one: Image) -> None:
     store.set_tag(APP, "v2", one.manifest)
     write(layouts, APP, entry(one.parts, "v2"))
