@@ -28,6 +28,7 @@ from rossfs.image.layertree import LayerTree
 from rossfs.image.record import LOWER_LINK, SPARSE
 from rossfs.image.tarextension import FLAGS, Extensions
 from rossfs.image.tarheader import BLOCK, number, prefixed, text
+from rossfs.image.tarname import clean
 from rossfs.image.tarscan import TarEntry, TarScanner
 
 SEGMENT = 1 << 20
@@ -153,7 +154,7 @@ class TarSplitWriter:
             if len(entry.path) > LONGEST:
                 return b""
         self._told[index] = 1
-        name = self._raw_name() or entry.path
+        name = self._raw_name(entry.path)
         try:
             return b'{"type":1,"name":"%b"' % name.decode().translate(_ESCAPES).encode()
         except UnicodeDecodeError:
@@ -174,11 +175,11 @@ class TarSplitWriter:
             self._directories[above] = directory
         return self._tree.find(directory, name) if name and directory >= 0 else directory
 
-    def _raw_name(self) -> bytes:
-        """The name in the headers that are pending, as it stands there; empty if it cannot be
-        told."""
+    def _raw_name(self, path: bytes) -> bytes:
+        """The name of an entry, *path* when it is cleaned, as the headers that are pending have it;
+        *path* where these are too long, or refused entries are in front."""
         if self._padding is None:
-            return b""
+            return path
         at = self._padding
         extensions = Extensions()
         try:
@@ -190,10 +191,10 @@ class TarSplitWriter:
                 size = number(block[124:136])
                 extensions.take(block[156:157], bytes(self._pending[at : at + size]))
                 at += size + (-size % BLOCK)
-            name = prefixed(text(block[:100]), block)
-            return extensions.apply(name, b"")[0]
+            name, _, _ = extensions.apply(prefixed(text(block[:100]), block), b"")
+            return name if clean(name) == path else path
         except ValueError:
-            return b""
+            return path
 
     # --- parts ---
 

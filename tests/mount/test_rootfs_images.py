@@ -120,8 +120,8 @@ def test_every_image_of_a_layout_is_what_umoci_unpacks(
     assert mounts.rossfs("--store", store, "init").returncode == 0
     import_into(store, f"oci:{layout}", "lab/further")
     path = mount(store, "dev", "suid").path
-    for number, (digest, manifest) in enumerate(_manifests(layout)):
-        one = _alone(layout, digest, manifest, tmp_path / f"layout{number}")
+    for number, (digest, manifest) in enumerate(manifests_of(layout)):
+        one = made_alone(layout, digest, manifest, tmp_path / f"layout{number}")
         unpacked = realimages.unpack(one, tmp_path / f"bundle{number}", tmp_path)
         found = compare(path / "images/sha256" / digest / "rootfs", unpacked)
         assert unexpected(found, (*KNOWN, NO_ROOT_ENTRY)) == []
@@ -150,7 +150,7 @@ def _name(layout: Path, entry: dict[str, object]) -> None:
     (layout / "index.json").write_bytes(builders.compact(document))
 
 
-def _manifests(layout: Path) -> Iterator[tuple[str, dict[str, list[dict[str, object]]]]]:
+def manifests_of(layout: Path) -> Iterator[tuple[str, dict[str, list[dict[str, object]]]]]:
     """(hex, document) of each manifest of an image, of indexes too."""
     pending = json.loads((layout / "index.json").read_bytes())["manifests"]
     while pending:
@@ -162,7 +162,7 @@ def _manifests(layout: Path) -> Iterator[tuple[str, dict[str, list[dict[str, obj
         pending += document.get("manifests", [])
 
 
-def _alone(
+def made_alone(
     layout: Path, digest: str, manifest: dict[str, list[dict[str, object]]], path: Path
 ) -> Path:
     """A layout that umoci understands: one image, and no zstd."""
