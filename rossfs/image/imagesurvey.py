@@ -276,10 +276,9 @@ class Survey:
             images.append(self._image(image, part, parts, ids))
             above = ""
             for position, one in enumerate(ids):
-                known = layers.get(one)
-                # The image that has least above it is opened for it.
-                if known is None or len(ids) < known.image_layers:
-                    layers[one] = self._layer(part, position, one, above)
+                layer = self._layer(part, position, one, above)
+                if _is_better(layer, layers.get(one)):
+                    layers[one] = layer
                 above = one
         return ImageStore(images, layers.values())
 
@@ -332,3 +331,14 @@ class Survey:
         if text not in self._told and len(self._told) < _TOLD:
             self._told.add(text)
             _log.info("%s", text)
+
+
+def _is_better(layer: StoreLayer, known: StoreLayer | None) -> bool:
+    """Whether *layer* is to be shown, and not *known*, which has the same id.
+
+    The image that has least above it is opened for it.  A config may say that its lowest layer is
+    what others have higher up; that is false, for only a hash can have something below it.
+    """
+    if known is None or layer.position != known.position:
+        return known is None or layer.position > known.position
+    return layer.image_layers < known.image_layers

@@ -18,7 +18,9 @@ import trio
 
 from rossfs.errors import DiffIdMismatch, InvalidLayer, NotFound
 from rossfs.image.imagestore import StoreLayer
+from rossfs.image.resolve import Image
 from rossfs.oci.digest import Digest
+from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.node import (
     FOREVER,
     Attr,
@@ -29,7 +31,7 @@ from rossfs.tree.node import (
     Node,
     Unsettled,
 )
-from rossfs.tree.overlaylayer import OverlayTree
+from rossfs.tree.overlaylayer import OverlayTree, Stacked
 from rossfs.tree.overlaytrees import OverlayTrees
 from rossfs.tree.podmanview import PodmanView
 from rossfs.tree.static import BytesFile, FixedSymlink
@@ -43,10 +45,13 @@ LINKS = b"l"
 class StoreLayers:
     """What the directories of all layers share."""
 
-    __slots__ = ("_used", "number", "overlays", "view")
+    __slots__ = ("_used", "inside", "number", "overlays", "view")
 
-    def __init__(self, view: PodmanView, overlays: OverlayTrees, number: Number) -> None:
+    def __init__(
+        self, view: PodmanView, inside: ImageTrees, overlays: OverlayTrees, number: Number
+    ) -> None:
         self.view = view
+        self.inside = inside
         self.overlays = overlays
         self.number = number
         self._used: dict[str, Digest] = {}
@@ -70,17 +75,26 @@ class StoreLayers:
         return self.overlays.ino(_place(layer))
 
     async def open(self, layer: StoreLayer, parent: int) -> None:
-        """Load the tree of *layer*, whose diff/ is in the directory *parent*.
+        """Load the tree of *layer*, whose diff/ is in the directory *parent*.  Errors as
+        `stacked`."""
+        image, stacked = await self._opened(layer)
+        await self.overlays.open(_place(layer.id), image, layer.position, parent)
+        del stacked  # it was there all the time
 
-        What is wrong with its image takes that out of what is shown.  NotFound, InvalidLayer,
+    async def stacked(self, layer: StoreLayer) -> Stacked:
+        """The layers of an image in which *layer* is at its position.
+
+        What is wrong with the image takes that out of what is shown.  NotFound, InvalidLayer,
         DiffIdMismatch, Damaged.
         """
+        return (await self._opened(layer))[1]
+
+    async def _opened(self, layer: StoreLayer) -> tuple[Image, Stacked]:
         store, survey = self.view.known(), self.view.survey
-        layer = store.layers.get(layer.id, layer)
-        manifest = self._used.get(layer.id, layer.manifest)
+        manifest = self._used.get(layer.id) or store.layers.get(layer.id, layer).manifest
         try:
             image = await trio.to_thread.run_sync(survey.open, manifest, abandon_on_cancel=True)
-            await self.overlays.open(_place(layer.id), image, layer.position, parent)
+            stacked = await self.inside.stacked(image)
         except (DiffIdMismatch, InvalidLayer) as error:
             survey.reject(manifest, str(error))
             self._fail(layer)
@@ -94,6 +108,7 @@ class StoreLayers:
                 self._used[below.id] = manifest
         if len(self._used) > len(store.layers):
             self._used = {one: self._used[one] for one in store.layers if one in self._used}
+        return image, stacked
 
     def _fail(self, layer: StoreLayer) -> None:
         self._used.pop(layer.id, None)

@@ -1,9 +1,11 @@
 """podman/overlay-layers/: what containers/storage knows of layers besides their files.
 
-    layers.json      which layers there are
-    layers.lock      as images.lock (podmanimages.py)
+    layers.json             which layers there are
+    layers.lock             as images.lock (podmanimages.py)
+    <id>.tar-split.gz       what makes the layer's tar of its files again (image/tarsplit.py)
 
-Tables are answered from memory.
+Tables are answered from memory.  Tar-split data is made when somebody asks for its size or its
+bytes, which takes as long as the layer is large, and kept in cache/.
 """
 
 from __future__ import annotations
@@ -11,40 +13,136 @@ from __future__ import annotations
 import stat
 from typing import ClassVar
 
-from rossfs.image.imagestore import ImageStore
-from rossfs.tree.node import Attr, Directory, Entries, Entry, Listing, Node
-from rossfs.tree.podmanimages import Number, listed
-from rossfs.tree.podmanview import PodmanView
+import trio
+
+from rossfs.image.imagestore import ImageStore, StoreLayer
+from rossfs.image.tarsplits import TarSplit, TarSplits
+from rossfs.tree.handle import Handle
+from rossfs.tree.node import (
+    FOREVER,
+    Attr,
+    Caller,
+    Directory,
+    Entries,
+    Entry,
+    File,
+    Listing,
+    Node,
+    Unsettled,
+    is_writing,
+    read_only,
+)
+from rossfs.tree.podmanimages import listed
+from rossfs.tree.podmanlayers import StoreLayers
+
+SUFFIX = ".tar-split.gz"
+
+_KEPT = 64
+"""Files that are open although the kernel may have forgotten them."""
 
 
 class LayerTablesDirectory(Directory):
     """overlay-layers/."""
 
-    __slots__ = ("_number", "_shown", "_view")
+    __slots__ = ("_layers", "_made", "_shown", "_splits", "_wanted")
 
     ttl: ClassVar[float] = 1.0
 
-    def __init__(self, ino: int, view: PodmanView, number: Number) -> None:
+    def __init__(self, ino: int, layers: StoreLayers) -> None:
         super().__init__(ino)
-        self._view = view
-        self._number = number
+        self._layers = layers
+        self._splits = TarSplits(layers.inside.layers.cache)
         self._shown: tuple[ImageStore, dict[bytes, Node]] | None = None
+        self._made: dict[str, SplitFile] = {}
+        self._wanted: StoreLayer | None = None
 
     def attr(self) -> Attr:
-        return Attr.dated(stat.S_IFDIR | 0o555, self._view.layers_ns)
+        return Attr.dated(stat.S_IFDIR | 0o555, self._layers.view.layers_ns)
 
     def lookup(self, name: bytes) -> Node | None:
-        return self._tables(self._view.current()).get(name)
+        text = name.decode("latin-1")
+        if text.endswith(SUFFIX):
+            return self._split(text.removesuffix(SUFFIX))
+        return self._tables(self._layers.view.current()).get(name)
 
     def entries(self) -> Listing:
-        tables = self._tables(self._view.current())
-        return Entries(Entry(name, node) for name, node in tables.items())
+        """Tar-split data by name only, but for what is open: it would all have to be made."""
+        store = self._layers.view.current()
+        entries = [Entry(name, node) for name, node in self._tables(store).items()]
+        return Entries([*entries, *map(self._listed, store.layers)])
 
     async def settle(self) -> None:
-        await self._view.settle()
+        # No await since lookup: it is what this caller wants.
+        layer, self._wanted = self._wanted, None
+        if layer is None:
+            await self._layers.view.settle()
+            return
+        stacked = await self._layers.stacked(layer)
+        inodes = stacked.layers[layer.position]
+        split = await self._layers.inside.run(
+            str(inodes.layer.digest),
+            lambda: self._splits.open(layer.id, stacked.rootfs, layer.position, inodes.layer),
+        )
+        while len(self._made) >= _KEPT:
+            del self._made[next(iter(self._made))]
+        self._made[layer.id] = SplitFile(self._ino(layer.id), split)
+
+    def _split(self, layer: str) -> Node | None:
+        made = self._made.get(layer)
+        if made is not None:
+            return made
+        store = self._layers.view.find(lambda store: layer in store.layers)
+        self._wanted = store.layers.get(layer)
+        if self._wanted is not None:
+            raise Unsettled
+        return None
+
+    def _listed(self, layer: str) -> Entry:
+        name = f"{layer}{SUFFIX}".encode()
+        return Entry(name, self._made.get(layer), stat.S_IFREG, self._ino(layer))
+
+    def _ino(self, layer: str) -> int:
+        return self._layers.number(b"split " + layer.encode())
 
     def _tables(self, store: ImageStore) -> dict[bytes, Node]:
         if self._shown is None or self._shown[0] is not store:
-            made = listed(self._number, b"layers", store.layers_json, self._view.layers_ns)
-            self._shown = store, made
+            view, number = self._layers.view, self._layers.number
+            self._shown = store, listed(number, b"layers", store.layers_json, view.layers_ns)
         return self._shown[1]
+
+
+class SplitFile(File):
+    """The tar-split data of one layer."""
+
+    __slots__ = ("_split",)
+
+    ttl: ClassVar[float] = FOREVER
+    constant: ClassVar[bool] = True
+
+    def __init__(self, ino: int, split: TarSplit) -> None:
+        super().__init__(ino)
+        self._split = split
+
+    def attr(self) -> Attr:
+        return Attr(stat.S_IFREG | 0o444, self._split.size)
+
+    async def open(self, flags: int, caller: Caller) -> Handle:
+        """Open for reading; EROFS for anything else."""
+        if is_writing(flags):
+            raise read_only()
+        return SplitHandle(self._split)
+
+
+class SplitHandle(Handle):
+    """Tar-split data that somebody reads."""
+
+    __slots__ = ("_split",)
+
+    keep_cache: ClassVar[bool] = True
+    passive: ClassVar[bool] = True
+
+    def __init__(self, split: TarSplit) -> None:
+        self._split = split
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return await trio.to_thread.run_sync(self._split.read, offset, size)

@@ -48,7 +48,9 @@ class PodmanView:
         """What is there now.  Raises Unsettled."""
         if self._changes is not None and not self._stale:
             self._stale = self._changes.happened() or self.survey.arrived()
-        if self._stale and not self._is_granted():
+        # Who waited has his answer now, whatever it is: nobody else is to have what he was granted.
+        granted = self._is_granted()
+        if self._stale and not granted:
             raise Unsettled
         return self._now
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from rossfs.image.imagesurvey import Survey
 from rossfs.oci.digest import Digest
 from rossfs.store.paths import ALGORITHMS, Area
 from rossfs.store.store import Store
@@ -19,7 +20,9 @@ from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.incoming import incoming_directory
 from rossfs.tree.node import Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
+from rossfs.tree.oci import oci_directory
 from rossfs.tree.overlaytrees import OverlayTrees
+from rossfs.tree.podman import podman_directory
 from rossfs.tree.snapshots import Commits
 from rossfs.tree.state import DamagedContent, state_directory
 from rossfs.tree.static import BytesFile, StaticDirectory
@@ -27,6 +30,7 @@ from rossfs.tree.tags import Names, TagsDirectory
 from rossfs.tree.trees import Trees
 from rossfs.tree.uploads import Uploads
 from rossfs.tree.view import View
+from rossfs.tree.workshop import Workshop
 
 
 def build_root(store: Store, view: View, trees: Trees) -> Directory:
@@ -43,6 +47,7 @@ def build_root(store: Store, view: View, trees: Trees) -> Directory:
     images = Images(store, files, inside, numbers, view.platform)
     uploads = Uploads(store)
     overlays = OverlayTrees(inside, numbers, trees)
+    survey = Survey(store, view.layers.cache, view.platform)
     additional = LayerStore(
         store, files, view.layers, overlays, uploads, numbers, writable=writable
     )
@@ -66,6 +71,8 @@ def build_root(store: Store, view: View, trees: Trees) -> Directory:
                 Fixed.INDEXES, indexes, (Area.MANIFESTS, Area.INDEXES), mixed=True
             ),
             b"incoming": incoming_directory(store, uploads, numbers),
+            b"oci": oci_directory(Workshop(store, uploads, files, numbers, writable=writable)),
+            b"podman": podman_directory(survey, files, inside, overlays, numbers, now),
             b"als": AdditionalLayers(additional),
             b".ross": state_directory(
                 view.log,
