@@ -38,7 +38,9 @@ came through a pipe (`directory`, `archive`, `received`).  `opening` finds out w
 a source or a destination; `workers` copy several blobs at once.
 
 An export takes all that an image needs (`complete`) to a sink (`sink`): a layout or a tar archive
-(`layoutsink`, `tarsink`, `outfile`).
+(`layoutsink`, `tarsink`, `outfile`; `tarframe` is what an archive has around its files).  The
+same archives can be read without being written: `computed` says what they consist of, `ondemand`
+reads at any offset.
 
 Nothing that a source or a layer says is believed: every document and blob is hashed before a tag
 names it or a byte is served, paths that lead out are refused, what is kept in memory has limits.

@@ -10,6 +10,7 @@
     images.py        one image taken apart; its layers.py and platforms.py
     rootfs.py        all layers of an image merged; layerview.py one layer alone
     layerinodes.py   the files of a layer, the same inodes wherever they are shown
+    archives.py      an image as one file; layertar.py a layer uncompressed
     imagetrees.py    opens those; trees.py finds them by inode number, recent.py keeps some
     tags.py          repositories and tags; taglink.py one tag
     incoming.py      where content is written; staged.py one file, uploads.py all that are open

@@ -27,12 +27,15 @@ DEADLINE = 60.0
 def test_an_image_shows_the_stored_bytes(shown: Shown) -> None:
     for image in (shown.content.app, shown.content.arm, shown.content.docker):
         path = shown.image(image.manifest)
-        assert set(os.listdir(path)) == {"manifest.json", "config.json", "layers", "rootfs"}
+        names = {"manifest.json", "config.json", "layers", "archive", "rootfs"}
+        assert set(os.listdir(path)) == names
         assert (path / "manifest.json").read_bytes() == image.parts.manifest
         assert (path / "config.json").read_bytes() == image.parts.config
         stems = [f"{n:02}-{layer.hex[:12]}" for n, layer in enumerate(image.layers)]
         packed = [f"{stem}.tar.gz" for stem in stems]
-        assert sorted(os.listdir(path / "layers")) == sorted(stems + packed)
+        assert sorted(os.listdir(path / "layers")) == sorted(
+            stems + packed + [f"{stem}.tar" for stem in stems]
+        )
         for name, data in zip(packed, image.parts.layers, strict=True):
             assert (path / "layers" / name).read_bytes() == data
 
@@ -68,6 +71,7 @@ def test_an_index_answers_for_the_platform_of_the_mount(shown: Shown) -> None:
         "manifest.json",
         "config.json",
         "layers",
+        "archive",
         "rootfs",
     }
     assert digest_of((index / "index.json").read_bytes()) == shown.content.multi
@@ -108,16 +112,20 @@ def test_an_index_without_the_platform_shows_the_others(mount: Mount, tmp_path: 
     content = gallery(tmp_path / "store")
     for option in ("platform=plan9/mips", "platform=linux/riscv64"):
         index = mount(content.store.root, option).path / "tags/lab/multi/v1"
-        assert set(os.listdir(index)) == {"index.json", "platforms"}
+        assert set(os.listdir(index)) == {"index.json", "platforms", "archive"}
         assert refused(os.stat, index / "manifest.json") == "ENOENT"
         assert (index / "platforms/linux-amd64/manifest.json").exists()
 
 
 def test_a_foreign_layer_that_is_not_stored_is_a_link_to_nothing(shown: Shown) -> None:
     layers = shown.image(shown.content.windows) / "layers"
-    packed_base, top, packed_top = sorted(os.listdir(layers))
-    for name in (packed_base, packed_base.partition(".")[0]):
+    packed_base, top, top_tar, packed_top = sorted(os.listdir(layers))
+    base = packed_base.partition(".")[0]
+    for name in (packed_base, base, f"{base}.tar"):
         assert refused(os.stat, layers / name) == "ENOENT"
+    assert top_tar == f"{top}.tar"
+    assert os.listdir(layers.parent / "archive") == ["oci.tar"]
+    assert refused(os.stat, layers.parent / "archive/docker.tar") == "ENOENT"
     assert digest_of((layers / packed_top).read_bytes()).hex.startswith(top[3:])
     assert (layers / top / "app.exe").read_bytes() == b"MZ"
     assert "rootfs" not in os.listdir(layers.parent)
@@ -126,7 +134,7 @@ def test_a_foreign_layer_that_is_not_stored_is_a_link_to_nothing(shown: Shown) -
 
 def test_a_manifest_that_is_no_image_has_its_parts(shown: Shown) -> None:
     chart = shown.image(shown.content.chart)
-    assert set(os.listdir(chart)) == {"manifest.json", "config", "layers"}
+    assert set(os.listdir(chart)) == {"manifest.json", "config", "layers", "archive"}
     assert (chart / "config").read_bytes() == b"name: chart\n"
     [name] = os.listdir(chart / "layers")
     assert name.endswith(".bin")

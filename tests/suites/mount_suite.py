@@ -109,7 +109,7 @@ def content_is_one_inode_wherever_it_is_shown(mount: Path) -> None:
 def listings_and_attributes_agree(mount: Path) -> None:
     for entry, status in walk(mount):
         # Of what is opened when somebody looks for it, nobody knows the number before.
-        opened = entry.name == "rootfs" or entry.path.split("/")[-2] == "layers"
+        opened = entry.name == "rootfs" or entry.path.split("/")[-2] in ("layers", "archive")
         numbers = {status.st_ino, UNKNOWN_INO} if opened else {status.st_ino}
         assert entry.inode() in numbers, entry.path
         assert entry.is_dir(follow_symlinks=False) == stat.S_ISDIR(status.st_mode), entry.path
@@ -186,8 +186,10 @@ def _is_taken_apart(image: Path, manifest: dict[str, object], names: set[str]) -
         assert config["digest"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
         assert config["size"] == len(data)
     links = sorted(link.name for link in image.joinpath("layers").iterdir() if link.is_symlink())
-    directories = set(os.listdir(image / "layers")) - set(links)
-    assert directories <= {link.partition(".")[0] for link in links}
+    opened = set(os.listdir(image / "layers")) - set(links)
+    assert {name.removesuffix(".tar") for name in opened} <= {
+        link.partition(".")[0] for link in links
+    }
     found = [os.readlink(image / "layers" / link).rsplit("/", 1)[-1] for link in links]
     assert [f"sha256:{name}" for name in found] == [layer["digest"] for layer in layers]
     for link, layer in zip(links, layers, strict=True):
