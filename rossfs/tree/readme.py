@@ -6,7 +6,7 @@ This is a Ross store of container images, mounted by rossfs.
 tags/REPOSITORY/TAG   a symbolic link to an image: readlink tells its digest
 images/sha256/HEX/    one image or index, by digest: manifest.json,
                       config.json, rootfs/ with all layers merged, layers/ with
-                      each alone; of an index index.json, platforms/ too
+                      each alone, archive/ to load; of an index platforms/ too
 blobs/sha256/HEX      everything that is stored, by the hash of its bytes
 manifests/, indexes/  only the manifests, only the indexes
 incoming/             write here: what is closed is stored, and becomes a link
