@@ -37,7 +37,8 @@ Examples:
     "--pin-age",
     type=duration,
     metavar="DURATION",
-    help="How long names in incoming/ protect their blobs.  [default: as the last mount said, 1d]",
+    help="How long names in incoming/ protect their blobs, and oci/ what was put through it."
+    "  [default: as the last mount said, 1d]",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Do not list the digests.")
 @click.option("--bytes", "exact", is_flag=True, help="Print the size as a number of bytes.")

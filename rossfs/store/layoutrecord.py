@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import msgpack
@@ -33,6 +35,9 @@ NAME = ".layout"
 VERSION = 1
 
 _LIMIT = 2 * MAX_BYTES + 4096
+
+_KEPT = 1 << 20
+"""Bytes of records; parsed they take some ten times as much."""
 
 
 class Record(NamedTuple):
@@ -57,14 +62,57 @@ def exists(paths: Paths, repository: str) -> bool:
 def read(paths: Paths, repository: str) -> Record | None:
     """The record, or None if there is none.  Damaged, naming it, if it cannot be read."""
     path = path_of(paths, repository)
+    data = _load(path)
+    return None if data is None else _parse(path, data)
+
+
+class Records:
+    """The records of one store, of which some are kept as they were read.  Thread safe.
+
+    The bytes are read each time, which takes little; parsing them takes a hundred times as long.
+    """
+
+    __slots__ = ("_guard", "_kept", "_paths", "_size")
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[str, tuple[bytes, Record]] = OrderedDict()
+        self._size = 0
+
+    def read(self, repository: str) -> Record | None:
+        """As the function `read`.  The document is shared: it must not be changed."""
+        path = path_of(self._paths, repository)
+        data = _load(path)
+        if data is None:
+            return None
+        with self._guard:
+            kept = self._kept.get(path)
+        if kept is not None and kept[0] == data:
+            return kept[1]
+        record = _parse(path, data)
+        with self._guard:
+            previous = self._kept.pop(path, None)
+            self._size += len(data) - (0 if previous is None else len(previous[0]))
+            self._kept[path] = data, record
+            while self._size > _KEPT:
+                _, (oldest, _) = self._kept.popitem(last=False)
+                self._size -= len(oldest)
+        return record
+
+
+def _load(path: str) -> bytes | None:
     try:
-        data = smallfile.read(path, _LIMIT)
+        return smallfile.read(path, _LIMIT)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return None
         if error.errno in (errno.ELOOP, errno.EINVAL, errno.EFBIG):
             raise _damaged(path, error) from error
         raise
+
+
+def _parse(path: str, data: bytes) -> Record:
     try:
         fields: Any = msgpack.unpackb(data, raw=False)
         version, text, before = fields["version"], fields["index"], fields["before"]

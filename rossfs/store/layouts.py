@@ -23,13 +23,13 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rossfs.errors import Conflict, Damaged, IndexTooLong, InvalidDocument, RepositoryNotFound
 from rossfs.oci.digest import Digest
 from rossfs.oci.document import parse_document
-from rossfs.oci.layoutmerge import Dispute, descriptors_of, merge, name_of
+from rossfs.oci.layoutmerge import descriptors_of, merge, name_of
 from rossfs.oci.quotation import quote
 from rossfs.oci.reference import check_repository, check_repository_prefix
 from rossfs.oci.schema import MAX_DESCRIPTORS
@@ -42,13 +42,14 @@ from rossfs.store import (
     layoutmarks,
     layoutneeds,
     layoutrecord,
+    layoutreport,
     quarantine,
 )
 from rossfs.store.access import Access
 from rossfs.store.contents import Contents
 from rossfs.store.digestset import DigestSet
 from rossfs.store.layoutmarks import Kind
-from rossfs.store.layoutrecord import Record
+from rossfs.store.layoutrecord import Record, Records
 from rossfs.store.paths import Area
 from rossfs.store.tags import Tags
 from rossfs.store.tagtree import TagTree, is_prefix, is_tag
@@ -59,10 +60,11 @@ _log = logging.getLogger("rossfs.store")
 class Layouts:
     """The layouts of one store.  Thread safe.
 
-    Everything here does I/O, and `index`, `replace` and `listing` may read many files.
+    Everything here does I/O.  `index` and `replace` read each tag of the repository, which takes
+    some 20 microseconds for one, and `listing` the manifests.
     """
 
-    __slots__ = ("_access", "_contents", "_paths", "_tags", "_tree")
+    __slots__ = ("_access", "_contents", "_paths", "_records", "_tags", "_tree")
 
     def __init__(self, access: Access, contents: Contents, tags: Tags) -> None:
         self._access = access
@@ -70,6 +72,7 @@ class Layouts:
         self._contents = contents
         self._tags = tags
         self._tree = TagTree(access.paths)
+        self._records = Records(access.paths)
 
     # Directories
 
@@ -201,8 +204,8 @@ class Layouts:
                     text = ours
                 elif document != present:
                     text = layoutindex.text_of(document)
-                lines = [_told(repository, dispute) for dispute in merged.disputes]
-                lines += _untaggable(repository, present, document)
+                lines = [layoutreport.dispute(repository, each) for each in merged.disputes]
+                lines += layoutreport.no_tags(repository, present, document)
                 self._store(repository, record, present, document, text)
             for digest in reached:
                 layoutmarks.remove(self._paths, repository, Kind.DROPPED, digest)
@@ -295,7 +298,7 @@ class Layouts:
         with self._access.looking():
             tags = self._tags_of(repository)
             try:
-                return layoutrecord.read(self._paths, repository), tags
+                return self._records.read(repository), tags
             except Damaged as error:
                 self._tree.warn(str(error))
                 return None, tags
@@ -303,7 +306,7 @@ class Layouts:
     def _intact(self, repository: str) -> Record | None:
         """The record; one that cannot be read is moved aside.  Requires `Access.naming`."""
         try:
-            return layoutrecord.read(self._paths, repository)
+            return self._records.read(repository)
         except Damaged as error:
             _log.warning("%s", error)
             path = layoutrecord.path_of(self._paths, repository)
@@ -337,9 +340,15 @@ class Layouts:
 
     def _require(self, repository: str, new: dict[str, Any]) -> DigestSet:
         """Demand that what is new in an index is complete; return what it reaches."""
-        present, _ = self._current(*self._seen(repository))
-        known = {descriptor["digest"] for descriptor in descriptors_of(present)}
-        unknown = [each for each in descriptors_of(new) if each["digest"] not in known]
+        record, tags = self._seen(repository)
+        known = {*map(str, tags.values())}
+        if record is not None:
+            known.update(each["digest"] for each in descriptors_of(record.document))
+        unknown = [
+            each
+            for each in descriptors_of(new)
+            if each["digest"] not in known or not self._is_stored(layoutindex.digest_of(each))
+        ]
         return layoutneeds.require(self._contents, unknown)
 
     def _store(
@@ -373,26 +382,3 @@ def _ancestor(text: bytes) -> dict[str, Any] | None:
     with contextlib.suppress(InvalidDocument):
         return layoutindex.parse(text)
     return None
-
-
-def _told(repository: str, dispute: Dispute) -> str:
-    """A line for the log."""
-    what = f"tag {repository}:{dispute.name}" if dispute.name else f"a manifest of {repository}"
-    lost = dispute.theirs if dispute.kept == dispute.ours else dispute.ours
-    return (
-        f"{what} was changed by two at once: {dispute.kept} stays,"
-        f" {'its removal' if lost is None else lost} does not count"
-    )
-
-
-def _untaggable(
-    repository: str, present: Mapping[str, Any], document: Mapping[str, Any]
-) -> Iterable[str]:
-    """Lines about new names that can be no tags."""
-    known = set(map(name_of, descriptors_of(present)))
-    for name in dict.fromkeys(map(name_of, descriptors_of(document))):
-        if name and name not in known and not is_tag(name):
-            yield (
-                f"{quote(name)} can be no tag: only oci/{repository}/index.json has it,"
-                " and keeps what it names"
-            )

@@ -22,7 +22,7 @@ from rossfs.errors import (
 )
 from rossfs.oci.digest import Digest
 from rossfs.oci.layout import REF_NAME
-from rossfs.store import layoutindex
+from rossfs.store import layoutindex, layoutrecord
 from rossfs.store.layouts import Layouts
 from rossfs.store.store import Store
 from tests.builders import (
@@ -224,6 +224,28 @@ def test_nothing_goes_that_its_writer_had_not_read(
         assert tags(store) == {"v1": one.manifest, "v2": two.manifest}
 
 
+def test_a_tag_that_two_changed_goes_to_the_later_and_the_log(
+    store: Store, layouts: Layouts, one: Image, two: Image
+) -> None:
+    base, _ = layouts.index(APP)
+    three = image(store, "three")
+    store.set_tag(APP, "v1", two.manifest)
+    [line] = layouts.replace(APP, base, compact(index(entry(three.parts, "v1"))))
+    assert tags(store) == {"v1": three.manifest}
+    assert line == (
+        f"tag {APP}:v1 was changed by two at once: {three.manifest} stays,"
+        f" {two.manifest} does not count"
+    )
+    [line] = layouts.replace(APP, base, compact(index()))
+    assert line.endswith(f"{three.manifest} stays, its removal does not count")
+    odd = [compact(index(entry(each.parts, "a\n:b"))) for each in (one, two, three)]
+    layouts.replace(APP, None, odd[0])
+    layouts.replace(APP, odd[0], odd[1])
+    [line] = layouts.replace(APP, odd[0], odd[2])
+    assert line.isprintable()
+    assert store.tags.get(APP, "v1").digest == three.manifest
+
+
 def test_tags_that_change_elsewhere_show(
     store: Store, layouts: Layouts, one: Image, two: Image
 ) -> None:
@@ -336,6 +358,19 @@ def test_a_manifest_that_was_taken_for_a_blob_is_filed(store: Store, layouts: La
     write(layouts, APP, entry(parts, "v1"))
     assert tags(store) == {"v1": parts.digest}
     assert parts.digest in set(store.list_manifests())
+
+
+def test_records_of_many_layouts_are_read_right(
+    layouts: Layouts, one: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layoutrecord, "_KEPT", 1000)
+    for _ in range(2):
+        for number in range(5):
+            write(layouts, f"lab/l{number}", entry(one.parts, "v1"), x=str(number))
+        for number in range(5):
+            assert read(layouts, f"lab/l{number}")["x"] == str(number)
+    write(layouts, "lab/long", entry(one.parts, "v1"), x="long" * 1000)
+    assert read(layouts, "lab/long")["x"] == "long" * 1000
 
 
 # What is refused

@@ -124,6 +124,18 @@ def test_threads_tags_and_collections_beside_lose_nothing(store: Store) -> None:
     assert set(names(read(store.layouts, APP))) == wanted
 
 
+def test_who_reads_waits_for_who_changes_tags(store: Store) -> None:
+    parts = image(store, "one", tag=f"{APP}:v1").parts
+    texts: list[bytes] = []
+    reader = threading.Thread(target=lambda: texts.append(store.layouts.index(APP)[0]))
+    with store.access.naming():
+        reader.start()
+        reader.join(0.1)
+        assert texts == []
+    reader.join(DEADLINE)
+    assert json.loads(texts[0])["manifests"] == [entry(parts, "v1")]
+
+
 def test_what_is_named_while_it_is_collected_is_refused_or_stays(store: Store) -> None:
     """Who writes index.json first keeps the image, who collects first has it refused."""
     refusals = 0
