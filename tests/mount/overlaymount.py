@@ -15,11 +15,9 @@ from rossfs.fs import session
 from rossfs.image.resolve import resolve
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
-from rossfs.tree.imagetrees import ImageTrees
+from rossfs.tree import root
 from rossfs.tree.node import Attr, Directory, Entries, Node, Unsettled
-from rossfs.tree.numbers import Numbers
 from rossfs.tree.overlaytrees import OverlayTrees
-from rossfs.tree.root import build_root
 from rossfs.tree.static import StaticDirectory
 from rossfs.tree.trees import Trees
 from rossfs.tree.view import View
@@ -31,17 +29,11 @@ OVERLAY, EMPTY = 90, 91
 class Overlays(Directory):
     """overlay/."""
 
-    def __init__(self, store: Store, view: View, trees: Trees) -> None:
+    def __init__(self, store: Store, view: View, overlays: OverlayTrees) -> None:
         super().__init__(OVERLAY)
         self._store = store
         self._platform = view.platform
-        # Another mount's numbers, as it were; its trees have numbers of their own.
-        numbers = Numbers()
-        for count in range(1000):
-            numbers.tree(b"of the mount %d" % count)
-        self._overlays = OverlayTrees(
-            ImageTrees(store, view.layers, numbers, trees), numbers, trees
-        )
+        self._overlays = overlays
         self._empty = StaticDirectory(EMPTY, {}, 0)
         self._wanted: list[bytes] = []
 
@@ -94,11 +86,23 @@ class Root(Directory):
         return self._root.entries()
 
 
+class Shared(OverlayTrees):
+    """Those of the mount, which makes them once."""
+
+    last: OverlayTrees
+
+    def __init__(self, *arguments) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(*arguments)
+        Shared.last = self
+
+
 def build(store: Store, view: View, trees: Trees) -> Directory:
     """What `rossfs.tree.root.build_root` makes, and overlay/."""
-    return Root(build_root(store, view, trees), Overlays(store, view, trees))
+    made = root.build_root(store, view, trees)
+    return Root(made, Overlays(store, view, Shared.last))
 
 
 if __name__ == "__main__":
-    session.build_root = build  # type: ignore[attr-defined]
+    vars(root)["OverlayTrees"] = Shared
+    vars(session)["build_root"] = build
     main()
