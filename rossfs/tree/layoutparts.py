@@ -17,7 +17,7 @@ from rossfs.errors import InvalidDocument, NotFound, RossfsError, StoreFull
 from rossfs.oci.digest import Digest
 from rossfs.oci.document import MAX_BYTES, parse_document
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE
-from rossfs.oci.quotation import quote
+from rossfs.store import layoutindex
 from rossfs.store.ingest import Ingest
 from rossfs.store.store import Store
 from rossfs.tree.place import Place
@@ -74,7 +74,7 @@ class Part(Place):
         except StoreFull:
             raise
         except RossfsError as error:
-            text = f"{quote(self._where, 400)} is not published: {error}"
+            text = f"{self._where} is not published: {error}"
             explained = type(error)(text)
             explained.errno = errno.EBADMSG if isinstance(error, NotFound) else error.errno
             self._told(text)
@@ -134,8 +134,9 @@ class IndexPart(Part):
         size: int = 0,
     ) -> None:
         super().__init__(store, repository, INDEX_FILE, told, size)
-        self._base = base
-        """What its writer had read; None: nothing."""
+        # Who read nothing removes nothing, whether nothing was there or an empty index.
+        self._base: bytes = layoutindex.text_of(layoutindex.empty()) if base is None else base
+        """What its writer had read."""
         self._last: bytes | None = None
         self._wrote = wrote
 

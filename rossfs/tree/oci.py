@@ -104,7 +104,7 @@ class OciDirectory(Workplace):
     def blobs(self) -> BlobsDirectory:
         """blobs/ of this layout."""
         if self._blobs is None:
-            self._blobs = BlobsDirectory(self.shop, self.path)
+            self._blobs = BlobsDirectory(self)
         return self._blobs
 
     def _has(self, name: bytes) -> bool:

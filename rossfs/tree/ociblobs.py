@@ -35,26 +35,24 @@ from rossfs.tree.snapshots import COMPLETE, Snapshots
 from rossfs.tree.workplace import Joined, Workplace, asides, failure
 
 if TYPE_CHECKING:
-    from rossfs.tree.workshop import Workshop
+    from rossfs.tree.oci import OciDirectory
 
 BLOBS = b"blobs"
 _USUAL = b"sha256"
 
 
 class BlobsDirectory(Directory):
-    """blobs/ of the layout *repository*: one directory for each algorithm."""
+    """blobs/ of *layout*: one directory for each algorithm."""
 
     __slots__ = ("_directories", "_repository", "_shop")
 
     ttl: ClassVar[float] = 0.0
 
-    def __init__(self, shop: Workshop, repository: str) -> None:
-        super().__init__(shop.number(f"blobs\0{repository}".encode()))
-        self._shop = shop
-        self._repository = repository
-        self._directories = {
-            name.encode(): BlobDirectory(shop, repository, name) for name in ALGORITHMS
-        }
+    def __init__(self, layout: OciDirectory) -> None:
+        super().__init__(layout.shop.number(f"blobs\0{layout.path}".encode()))
+        self._shop = layout.shop
+        self._repository = layout.path
+        self._directories = {name.encode(): BlobDirectory(layout, name) for name in ALGORITHMS}
 
     def attr(self) -> Attr:
         return Attr.dated(stat.S_IFDIR | (0o755 if self._shop.writable else 0o555), 0)
@@ -105,20 +103,23 @@ class BlobsDirectory(Directory):
 
 
 class BlobDirectory(Workplace):
-    """blobs/<algorithm>/ of the layout *repository*."""
+    """blobs/<algorithm>/ of *layout*."""
 
-    __slots__ = ("_algorithm", "_digests", "_repository", "_snapshots", "_source")
+    __slots__ = ("_algorithm", "_digests", "_layout", "_repository", "_snapshots")
 
     replaces: ClassVar[bool] = False
 
-    def __init__(self, shop: Workshop, repository: str, algorithm: str) -> None:
-        super().__init__(shop.number(f"blobs\0{repository}\0{algorithm}".encode()), shop)
+    def __init__(self, layout: OciDirectory, algorithm: str) -> None:
+        shop = layout.shop
+        super().__init__(shop.number(f"blobs\0{layout.path}\0{algorithm}".encode()), shop)
+        self._layout = layout
+        """While this is in use there must be no other one, so no other directory above."""
         self._algorithm = algorithm
-        self._repository = repository
+        self._repository = layout.path
         store = shop.store
         directories = [store.paths.area(area, algorithm) for area in Area]
-        self._source = Source(algorithm, shop.files.glance, store.contents.settle, directories)
-        self._digests = DigestDirectory(self.ino, self._source, shop.uploads)
+        source = Source(algorithm, shop.files.glance, store.contents.settle, directories)
+        self._digests = DigestDirectory(self.ino, source, shop.uploads)
         self._snapshots = Snapshots()
 
     @property
