@@ -196,8 +196,8 @@ class Layouts:
                 tags = self._tags_of(repository)
                 present, text = self._current(record, tags)
                 if record is None and not tags:
-                    # Not even the members of an empty index.
-                    present = {}
+                    # Nothing to merge with, whatever the writer took for empty.
+                    present, old = {}, None
                 merged = merge(old, present, new)
                 document = merged.document
                 if document == new:

@@ -201,9 +201,10 @@ def test_what_a_tool_wrote_comes_back_to_the_byte(
 
 def test_the_first_index_is_as_its_tool_wrote_it(layouts: Layouts, one: Image) -> None:
     text = json.dumps(index(entry(one.parts, "v1")), indent=1).encode()
+    empty = compact(index(mediaType=OCI_INDEX))
     layouts.make_directory("lab/second")
-    for repository in ("lab/first", "lab/second"):
-        layouts.replace(repository, None, text)
+    for repository, base in (("lab/first", None), ("lab/second", None), ("lab/third", empty)):
+        layouts.replace(repository, base, text)
         assert layouts.index(repository)[0] == text
 
 
