@@ -91,8 +91,7 @@ class Device:
             except Exception as error:
                 reply = self._failure(wire.NAMES[opcode], error).errno
         if reply is None:
-            self._hand_on(length)
-            return True
+            return self._hand_on(length, unique)
         if reply is NONE:
             return False
         try:
@@ -111,15 +110,26 @@ class Device:
         with suppress(OSError):
             os.write(self.fd, _reply(wire.OUT, -errno.EIO, unique))
 
-    def _hand_on(self, length: int) -> None:
+    def _hand_on(self, length: int, unique: int) -> bool:
+        """Give the request to libfuse, which would answer a part of one to its own descriptor: to
+        nobody."""
         given = self._given
-        os.pwrite(given, self._request[:length], 0)
+        try:
+            if os.pwrite(given, self._request[:length], 0) < length:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # ulimit -f
+        except OSError as error:
+            log.warning("a request could not be handed on: %s", error)
+            os.ftruncate(given, 0)
+            self._length = 0
+            self._refuse(unique)
+            return False
         if length < self._length:
             os.ftruncate(given, length)
         self._length = length
         os.lseek(given, 0, os.SEEK_SET)
         os.dup2(given, self._libfuse, inheritable=False)
         self._away = True
+        return True
 
     def back(self) -> None:
         """libfuse has read its request: what it writes goes to the device."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import struct
 import threading
@@ -308,6 +309,26 @@ def test_requests_of_any_size_are_handed_on_whole(requests: list[bytes]) -> None
 
 
 # What goes wrong
+
+
+@pytest.mark.parametrize("limit", [0, 100])
+def test_a_request_that_cannot_be_handed_on_whole_is_refused(
+    place: Place, expects_warnings: list[object], limit: int
+) -> None:
+    whole = request(WRITE, b"y" * 2000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        assert place.ask(whole) is False
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert place.is_back()
+    assert place.heard() == answer(error=-errno.EIO)
+    for following in whole, request(WRITE, b"z"):
+        assert place.ask(following) is True
+        assert os.read(place.libfuse, wire.LARGEST) == following
+        place.device.back()
+    assert expects_warnings
 
 
 def _failing(number: int) -> Callable[..., int]:
