@@ -20,6 +20,7 @@ from rossfs.image.export import export_image
 from rossfs.image.import_ import import_images
 from rossfs.image.layers import Layers
 from rossfs.image.ondemand import OnDemand, Part, Recipe
+from rossfs.image.tarframe import TarFrame
 from rossfs.image.transport import parse_destination, parse_source
 from rossfs.oci.digest import Digest
 from rossfs.oci.platform import Platform
@@ -312,3 +313,19 @@ def test_an_artifact_cannot_be_loaded(store: Store, layers: Layers) -> None:
     with pytest.raises(ManifestNotFound, match="no image"):
         docker_archive(layers, made[0], AMD64)
     assert len(files_of(whole(oci_archive(store, made[0]).recipe, layers))) == 5
+
+
+def test_the_frame_has_room_for_what_is_larger_than_ustar_can_say() -> None:
+    frame = TarFrame()
+    size = 9 << 30
+    head = frame.before("blobs/sha256/big", size)
+    with tarfile.open(fileobj=io.BytesIO(head + frame.after(0))) as tar:
+        assert [
+            (m.name, m.size) for m in (tar.next(), tar.next(), tar.next()) if m is not None
+        ] == [
+            ("blobs", 0),
+            ("blobs/sha256", 0),
+            ("blobs/sha256/big", size),
+        ]
+    frame.after(size)
+    assert (len(head) + size + len(frame.end())) % 10240 == 0
