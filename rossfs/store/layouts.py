@@ -29,7 +29,7 @@ from typing import Any
 from rossfs.errors import Conflict, Damaged, IndexTooLong, InvalidDocument, RepositoryNotFound
 from rossfs.oci.digest import Digest
 from rossfs.oci.document import parse_document
-from rossfs.oci.layoutmerge import descriptors_of, merge, name_of
+from rossfs.oci.layoutmerge import Merged, descriptors_of, merge, name_of
 from rossfs.oci.quotation import quote
 from rossfs.oci.reference import check_repository, check_repository_prefix
 from rossfs.oci.schema import MAX_DESCRIPTORS
@@ -47,7 +47,6 @@ from rossfs.store import (
 )
 from rossfs.store.access import Access
 from rossfs.store.contents import Contents
-from rossfs.store.digestset import DigestSet
 from rossfs.store.layoutmarks import Kind
 from rossfs.store.layoutrecord import Record, Records
 from rossfs.store.paths import Area
@@ -181,25 +180,26 @@ class Layouts:
         later change wins) and names that can be no tags.
 
         InvalidDocument, also for a name of a tag that names a blob; MissingContent (EBADMSG) if
-        it, or a manifest that is new in it, needs what is not stored: an index may lack manifests,
-        a manifest its foreign layers and its subject.  IndexTooLong, TagConflict, Damaged,
-        InvalidReference.  Then nothing is changed.  StoreFull: some of the tags may be changed.
+        something that is new in it, or a manifest below, is not stored: an index may lack
+        manifests, a manifest its foreign layers and its subject.  IndexTooLong, TagConflict,
+        Damaged, InvalidReference.  Then nothing is changed.  StoreFull: some of the tags may be.
         """
         check_repository(repository)
         new = layoutindex.parse(ours)
         old = None if base is None else _ancestor(base)
         # One lock from the look at the content to the tags: what is here stays here.
         with self._access.writing():
-            reached = self._require(repository, new)
+            # Most of the work is done before others who change tags must wait.
+            present, _, merged = self._merged(old, new, *self._seen(repository))
+            reached = layoutneeds.require(self._contents, _beyond(merged.document, present))
             with self._access.naming():
                 record = self._intact(repository)
-                tags = self._tags_of(repository)
-                present, text = self._current(record, tags)
-                if record is None and not tags:
-                    # Nothing to merge with, whatever the writer took for empty.
-                    present, old = {}, None
-                merged = merge(old, present, new)
+                present, text, merged = self._merged(old, new, record, self._tags_of(repository))
                 document = merged.document
+                late = _beyond(document, present)
+                layoutneeds.require(
+                    self._contents, [d for d in late if layoutindex.digest_of(d) not in reached]
+                )
                 if document == new:
                     text = ours
                 elif document != present:
@@ -338,18 +338,19 @@ class Layouts:
     def _is_stored(self, digest: Digest) -> bool:
         return areas.stored_size(self._paths, digest) is not None
 
-    def _require(self, repository: str, new: dict[str, Any]) -> DigestSet:
-        """Demand that what is new in an index is complete; return what it reaches."""
-        record, tags = self._seen(repository)
-        known = {*map(str, tags.values())}
-        if record is not None:
-            known.update(each["digest"] for each in descriptors_of(record.document))
-        unknown = [
-            each
-            for each in descriptors_of(new)
-            if each["digest"] not in known or not self._is_stored(layoutindex.digest_of(each))
-        ]
-        return layoutneeds.require(self._contents, unknown)
+    def _merged(
+        self,
+        old: dict[str, Any] | None,
+        new: dict[str, Any],
+        record: Record | None,
+        tags: Mapping[str, Digest],
+    ) -> tuple[dict[str, Any], bytes, Merged]:
+        """The index as it is, its text, and what it becomes."""
+        present, text = self._current(record, tags)
+        if record is None and not tags:
+            # Nothing to merge with, whatever the writer took for empty.
+            present, old = {}, None
+        return present, text, merge(old, present, new)
 
     def _store(
         self,
@@ -375,6 +376,12 @@ class Layouts:
         layoutrecord.write(self._paths, repository, text, before)
         arrivals.note(self._paths, *map(layoutindex.digest_of, descriptors_of(document)))
         self._tags.change(repository, named, gone)
+
+
+def _beyond(document: Mapping[str, Any], present: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The descriptors of *document* of which *present* has no content, or of another size."""
+    known = {(each["digest"], each["size"]) for each in descriptors_of(present)}
+    return [d for d in descriptors_of(document) if (d["digest"], d["size"]) not in known]
 
 
 def _ancestor(text: bytes) -> dict[str, Any] | None:

@@ -292,6 +292,23 @@ def test_tags_of_content_that_is_gone_are_left_out(
     assert names(read(layouts, APP)) == ["v1"]
 
 
+def test_what_went_since_it_was_read_does_not_hinder_a_writer(
+    store: Store, layouts: Layouts, one: Image, two: Image
+) -> None:
+    write(layouts, APP, entry(two.parts), entry(one.parts, "v1"))
+    base, _ = layouts.index(APP)
+    store.garbage_collect()
+    three = image(store, "three")
+    ours = index(entry(two.parts), entry(one.parts, "v1"), entry(three.parts, "v3"))
+    assert layouts.replace(APP, base, compact(ours)) == []
+    assert read(layouts, APP)["manifests"] == [entry(one.parts, "v1"), entry(three.parts, "v3")]
+    store.delete_tag(APP, "v1")
+    store.garbage_collect()
+    base = compact(index(entry(one.parts, "v1"), entry(three.parts, "v3")))
+    layouts.replace(APP, base, compact(index(entry(one.parts, "v1"), entry(three.parts, "v4"))))
+    assert tags(store) == {"v4": three.manifest}
+
+
 def test_names_that_can_be_no_tags_are_kept_in_the_layout(
     store: Store, layouts: Layouts, one: Image
 ) -> None:
@@ -435,6 +452,8 @@ def test_a_manifest_that_lacks_a_layer_is_refused(store: Store, one: Image, two:
 def test_a_wrong_size_is_refused(store: Store, one: Image, two: Image) -> None:
     store.layouts.create("lab/new")
     text = compact(index({**entry(two.parts, "v2"), "size": 5}))
+    refused(store, text, InvalidDocument, "5 bytes")
+    text = compact(index({**entry(one.parts, "v1"), "size": 5}))
     refused(store, text, InvalidDocument, "5 bytes")
 
 
