@@ -2,7 +2,7 @@
 
 Shown is what is for one platform, complete, and an image: tagged or not, through an index or not.
 What is left out is told once in the log if a tag names it.  Nothing but tags, manifests, configs
-and the first bytes of tables is read; no layer is looked into.
+and a few bytes of tables is read; no layer is looked into.
 
 What a manifest says is remembered, for it cannot change: about a kilobyte for each.  That its
 content is still there is asked each time.
@@ -16,15 +16,14 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rossfs.errors import InvalidDocument, InvalidTable, NotFound, RossfsError
+from rossfs.errors import InvalidDocument, NotFound, RossfsError
 from rossfs.image.cache import Cache
 from rossfs.image.configuration import config_of
 from rossfs.image.imagenames import podman_names
 from rossfs.image.imagestore import BigData, ImageStore, StoreImage, StoreLayer, go_time, layer_ids
+from rossfs.image.layerlengths import LayerLengths
 from rossfs.image.opened import MAX_LAYERS
 from rossfs.image.resolve import Image, choose, read, resolve
-from rossfs.image.tables import TOC, table_name
-from rossfs.image.tocformat import HEADER_SIZE, Header
 from rossfs.oci.descriptor import Descriptor
 from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
@@ -87,12 +86,11 @@ class Survey:
 
     def __init__(self, store: Store, cache: Cache, platform: Platform) -> None:
         self._store = store
-        self._cache = cache
+        self.lengths = LayerLengths(store, cache)
         self._platform = platform
         self._lock = threading.Lock()
         self._parts: dict[Digest, _Part | str] = {}
         """A text says why a manifest is never shown."""
-        self._lengths: dict[Digest, int] = {}
         self._told: set[str] = set()
         self._awaited: dict[Digest, None] = {}
         self._there: dict[Digest, bool] = {}
@@ -300,31 +298,11 @@ class Survey:
             part.layers_created[position],
             part.diff_ids[position],
             blob,
-            self._length(blob),
+            self.lengths.find(blob),
             part.manifest,
             position,
             len(part.layers),
         )
-
-    def _length(self, blob: Descriptor) -> int | None:
-        """Bytes of a layer when it is uncompressed, if it has a table or is not compressed."""
-        if layer_extension(blob.media_type) == "tar":
-            return blob.size
-        known = self._lengths.get(blob.digest)
-        if known is not None:
-            return known
-        fd = self._cache.open(table_name(blob.digest, TOC))
-        if fd is None:
-            return None
-        try:
-            header = Header.parse(os.pread(fd, HEADER_SIZE, 0), os.fstat(fd).st_size)
-        except (InvalidTable, OSError):
-            return None
-        finally:
-            os.close(fd)
-        if header.digest == blob.digest:
-            self._lengths[blob.digest] = header.length
-        return self._lengths.get(blob.digest)
 
     def _tell(self, text: str) -> None:
         """Log *text*, once."""

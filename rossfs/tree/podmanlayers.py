@@ -104,8 +104,13 @@ class StoreLayers:
             raise
         # Whoever wants this layer wants those below it next: through the same image.
         if layer.id in store.layers:
-            for below in store.chain(layer):
+            chain = store.chain(layer)
+            for below, inodes in zip(chain, stacked.layers, strict=False):
                 self._used[below.id] = manifest
+                length = inodes.toc.length
+                if below.length != length:
+                    survey.lengths.learn(below.blob.digest, length)
+                    self.view.outdated()
         if len(self._used) > len(store.layers):
             self._used = {one: self._used[one] for one in store.layers if one in self._used}
         return image, stacked

@@ -337,7 +337,7 @@ def test_a_false_lowest_layer_takes_no_place(look: Look) -> None:
 
 def test_lengths_come_from_what_is_known(look: Look, tmp_path: Path) -> None:
     plain = image_of(Layer().file("a", b"1"), packing="plain")
-    packed = image_of(Layer().file("b", b"2"), packing="gzip")
+    packed = image_of(Layer().file("b", b"2"), packing="zstd")
     for one in (plain, packed):
         one.put(look.ross)
 
@@ -351,6 +351,21 @@ def test_lengths_come_from_what_is_known(look: Look, tmp_path: Path) -> None:
     layers.open(packed.layers[0])
     layers.close()
     assert lengths() == [length, length]
+
+
+@pytest.mark.parametrize("packing", ["gzip", "gzip in members"])
+def test_gzip_says_its_length_itself(look: Look, packing: str) -> None:
+    layered = image_of(Layer().file("a", bytes(100_000)), packing=packing)
+    layered.put(look.ross)
+    length = len(Layer().file("a", bytes(100_000)).closed())
+    (shown,) = look.layers().values()
+    if packing == "gzip":
+        assert shown["diff-size"] == length
+    else:
+        assert shown.get("diff-size") != 0
+    look.survey.lengths.learn(layered.layers[0], length)
+    (shown,) = look.layers().values()
+    assert shown["diff-size"] == length
 
 
 def test_no_layer_is_read(look: Look) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -88,12 +89,6 @@ def stack(podman: Podman) -> Digest:
     return image_of(bottom(), middle(), upper()).put(podman.store, "lab/app:v1")
 
 
-class TestRoot(ReadOnlyDirectorySuite):
-    @pytest.fixture
-    async def directory(self, podman: Podman, stack: Digest) -> Directory:
-        return podman.root
-
-
 class TestImages(ReadOnlyDirectorySuite):
     @pytest.fixture
     async def directory(self, podman: Podman, stack: Digest) -> Directory:
@@ -139,20 +134,14 @@ class TestOneDiff(ReadOnlyDirectorySuite):
         return await podman.directory(b"overlay/" + middle.encode() + b"/diff")
 
 
-class TestEmpty(ReadOnlyDirectorySuite):
-    """A store without images still has its tables and locks, or podman fails."""
-
-    @pytest.fixture
-    async def directory(self, podman: Podman) -> Directory:
-        return await podman.directory(b"overlay-images")
-
-    async def test_podman_finds_all_that_it_needs(self, podman: Podman) -> None:
-        for name in (b"images", b"layers"):
-            assert await podman.read(b"overlay-%b/%b.json" % (name, name)) == b"[]\n"
-            assert len(await podman.read(b"overlay-%b/%b.lock" % (name, name))) == 64
-
-
 # --- what is there ---
+
+
+async def test_an_empty_store_has_its_tables_and_locks(podman: Podman) -> None:
+    """Without them podman fails."""
+    for name in (b"images", b"layers"):
+        assert await podman.read(b"overlay-%b/%b.json" % (name, name)) == b"[]\n"
+        assert len(await podman.read(b"overlay-%b/%b.lock" % (name, name))) == 64
 
 
 async def test_documents_are_the_stored_bytes(podman: Podman, stack: Digest) -> None:
@@ -237,6 +226,23 @@ async def test_layers_of_one_image_are_opened_together(
         await podman.directory(b"overlay/%b/diff" % one.encode())
         one = layers[one].get("parent", "")
     assert opened == [stack] * 3
+
+
+async def test_a_layer_that_was_opened_says_its_length(podman: Podman) -> None:
+    layered = image_of(Layer().file("a", b"1"), packing="zstd")
+    layered.put(podman.store)
+    (layer,) = await podman.layers()
+    assert "diff-size" not in json.loads(await podman.read(LAYERS))[0]
+    await podman.directory(b"overlay/%b/diff" % layer.encode())
+    length = len(Layer().file("a", b"1").closed())
+    assert json.loads(await podman.read(LAYERS))[0]["diff-size"] == length
+
+
+async def test_a_layer_has_tar_split_data(podman: Podman, stack: Digest) -> None:
+    for layer in await podman.layers():
+        name = b"overlay-layers/%b.tar-split.gz" % layer.encode()
+        lines = gzip.decompress(await podman.read(name)).splitlines()
+        assert [json.loads(line)["position"] for line in lines] == list(range(len(lines)))
 
 
 # --- changes ---
