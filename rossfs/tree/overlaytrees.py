@@ -13,23 +13,36 @@ use, in a directory whose name *name* is such a place:
 
 from __future__ import annotations
 
+import logging
+
+from rossfs.image.layer import Layer
 from rossfs.image.resolve import Image
 from rossfs.oci.digest import Digest
+from rossfs.oci.quotation import quote
 from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.numbers import TREE_SHIFT, Numbers
 from rossfs.tree.overlaylayer import OverlayTree, Stacked
 from rossfs.tree.trees import Trees
 
+_LINES = 10
+"""Entries of one layer that the log names."""
+
+_TOLD = 1000
+
+_log = logging.getLogger("rossfs.tree")
+
 
 class OverlayTrees:
     """Opens and finds them."""
 
-    __slots__ = ("_inside", "_numbers", "_trees")
+    __slots__ = ("_inside", "_numbers", "_told", "_trees")
 
     def __init__(self, inside: ImageTrees, numbers: Numbers, trees: Trees) -> None:
         self._inside = inside
         self._numbers = numbers
         self._trees = trees
+        self._told: set[Digest] = set()
+        """Layers whose refused entries the log has."""
 
     def ino(self, place: bytes) -> int:
         """The number of the directory at *place*, loaded or not."""
@@ -61,7 +74,20 @@ class OverlayTrees:
         if tree is None:
             tree = OverlayTree(self._number(place), stacked, position, parent)
             self._trees.hold(tree)
+            self._tell(tree.files.layer)
         return tree
+
+    def _tell(self, layer: Layer) -> None:
+        """Log, once, what the layer has and is not shown: a device 0/0 above all, which would be a
+        whiteout."""
+        refused = layer.toc.refused
+        if not refused or layer.digest in self._told or len(self._told) >= _TOLD:
+            return
+        self._told.add(layer.digest)
+        for path, reason in layer.refusals[:_LINES]:
+            _log.info("layer %s: %s is not shown: it %s", layer.digest, quote(path), reason)
+        if refused > _LINES:
+            _log.info("layer %s: %d more are not shown", layer.digest, refused - _LINES)
 
     def _number(self, place: bytes) -> int:
         return self._numbers.tree(b"overlay" + place)
