@@ -54,6 +54,8 @@ COMMANDS: dict[str, Entry] = {
     "init": Entry("init", "Make an empty store."),
     "mount": Entry("mount", "Mount a store as a filesystem."),
     "umount": Entry("umount", "Unmount a store and wait until its server is gone."),
+    "run": Entry("run", "Run an image with podman, from the mount of its store."),
+    "podman-config": Entry("podman_config", "Print what lets podman run images from a mount."),
     "import": Entry("import_", "Import images from an OCI layout or a docker archive."),
     "export": Entry("export", "Export an image as an OCI layout, an OCI archive or for docker."),
     "put": Entry("put", "Store files as blobs, manifests or indexes and print their digests."),

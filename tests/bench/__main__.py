@@ -25,6 +25,7 @@ from tests.bench import (
     ingest,
     largefile,
     listing,
+    podman,
     reading,
     sequential,
     starting,
@@ -57,6 +58,7 @@ SCENARIOS: dict[str, Callable[[Report, str], None]] = {
     "reading": reading.run,
     "largefile": largefile.run,
     "footprint": footprint.run,
+    "podman": podman.run,
     "million": million,
 }
 
