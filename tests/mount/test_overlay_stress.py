@@ -312,6 +312,7 @@ def test_fio_in_every_way(
     if how in ("read", "randread"):
         options += ["--verify=crc32c", "--bs=4k"]
     else:
-        options += [*WRITTEN, "--bsrange=512-128k", "--fsync=50"]
+        smallest = "4k" if engine == "mmap" else "512"
+        options += [*WRITTEN, f"--bsrange={smallest}-128k", "--fsync=50"]
     options += ["--iodepth=8"] if "aio" in engine else []
     verified(patterns, tmp_path, f"data/{name}", *options)
