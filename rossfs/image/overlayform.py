@@ -172,7 +172,7 @@ class OverlayForm:
             budget = Budget(min(left, MAX_STEPS))
             left -= budget.steps
             found = self.lookup(directory, name, budget)
-            left += max(budget.steps, 0)
+            left += max(0, budget.steps)
             if found is WHITEOUT:
                 codes[name] = _WHITEOUT | own | child
             elif found is not None:
@@ -182,8 +182,13 @@ class OverlayForm:
                 name = self._stack.trees[position].name(child)
                 gone[name] = _WHITEOUT | position << _SHIFT | child
         for name, code in gone.items():
-            if name not in codes and self._hides(directory, name, None):
+            if name in codes:
+                continue
+            budget = Budget(min(left, MAX_STEPS))
+            left -= budget.steps
+            if self._hides(directory, name, budget):
                 codes[name] = code
+            left += max(0, budget.steps)
         return array("Q", [codes[name] for name in sorted(codes)])
 
     def item(self, directory: Merged, code: int) -> tuple[bytes, Found]:
@@ -234,7 +239,12 @@ class OverlayForm:
             if not parts:
                 return False
             lower = Merged(parts, directory.owner, directory.key, directory.markers >> 1)
-        return self._stack.find(lower, name, budget) is not None
+        # Links that lead nowhere may have used up those of *budget*.
+        own = Budget(MAX_STEPS if budget is None else budget.steps)
+        there = self._stack.find(lower, name, own) is not None
+        if budget is not None:
+            budget.steps = own.steps
+        return there
 
     def _is_covered(self, directory: Merged) -> bool:
         """Whether *directory*, or one that it is in, is opaque."""

@@ -274,6 +274,15 @@ async def test_a_hard_link_to_nothing_hides_what_is_below(browser: Browser) -> N
     assert (await forms(browser, Layer().file("a"), upper))[1] == {"a": WHITEOUT}
 
 
+async def test_a_hard_link_in_a_circle_hides_a_hard_link_below(browser: Browser) -> None:
+    layers = Layer().file("a/c"), Layer().link("b", "a/c"), Layer().link("b", "b/a")
+    assert await forms(browser, *layers) == [
+        {"a": "d", "a/c": "-"},
+        {"b": "-"},
+        {"b": WHITEOUT},
+    ]
+
+
 async def test_files_are_the_inodes_of_the_root_filesystem(store: Store, browser: Browser) -> None:
     digest = put_stack(store)
     root = await browser.rootfs(digest)
