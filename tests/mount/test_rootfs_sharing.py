@@ -191,7 +191,7 @@ def test_what_is_no_image_has_no_root_filesystem(lab: Lab) -> None:
     )
     digest = lab.store.put_manifest(data)
     image = lab.mounted.path / "images/sha256" / digest.hex
-    assert set(os.listdir(image)) == {"manifest.json", "config", "layers"}
+    assert set(os.listdir(image)) == {"manifest.json", "config", "layers", "archive"}
     assert refused(os.lstat, image / "rootfs") == "ENOENT"
     [name] = os.listdir(image / "layers")
     assert (image / "layers" / name).read_bytes() == content
