@@ -1,7 +1,7 @@
 """Answers that have to wait: for a listing that takes too long for the loop, or for commits.
 
-Whoever is told Unsettled awaits `settle` and asks again.  What he waited for is handed to him then,
-once, and no older than a second should he not come back.  Asking again whether everything has come
+Whoever is told Unsettled awaits `settle` and asks again, in the same task.  What he waited for is
+handed to him then, once, and no older than a second should he not come back.  Asking again whether everything has come
 to rest would not do: beside busy writers it never has.
 """
 
@@ -71,40 +71,46 @@ class Snapshots:
     """The listings of one directory that are under way.
 
     `entries` asks `take`; where that has nothing it says `want` and raises Unsettled, and `settle`
-    calls `make`.
+    calls `make`.  Each task gets the listing that was made for it: another's may have been made
+    before what this one knows to be there.
     """
 
     __slots__ = ("_made", "_wanted")
 
     def __init__(self) -> None:
-        self._made: list[tuple[float, Listing]] = []
-        self._wanted = 0
+        self._made: dict[object, tuple[float, Listing]] = {}
+        self._wanted: dict[object, float] = {}
 
     def take(self) -> Listing | None:
-        """A listing that `make` made and nobody has taken."""
-        while self._made:
-            made, listing = self._made.pop()
-            self._wanted = max(0, self._wanted - 1)
-            if time.monotonic() - made < _FRESH:
-                return listing
-        return None
+        """The listing that was made for this task."""
+        made = self._made.pop(_asker(), None)
+        return made[1] if made is not None and time.monotonic() - made[0] < _FRESH else None
 
     def want(self) -> None:
-        """Somebody waits for a listing."""
-        self._wanted += 1
+        """This task waits for a listing."""
+        now = time.monotonic()
+        for asker, since in list(self._wanted.items()):
+            if now - since >= _FRESH:  # it was cancelled, or it would have begun
+                del self._wanted[asker]
+        self._wanted[_asker()] = now
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody waits for a listing."""
-        return self._wanted > 0
+        """Whether this task waits for a listing."""
+        return _asker() in self._wanted
 
     async def make(self, snapshot: Callable[[], Listing]) -> None:
-        """Let *snapshot* make a listing in a worker thread."""
-        self.add(await trio.to_thread.run_sync(snapshot, abandon_on_cancel=True))
+        """Let *snapshot* make a listing for this task in a worker thread."""
+        asker = _asker()
+        self._wanted.pop(asker, None)
+        listing = await trio.to_thread.run_sync(snapshot, abandon_on_cancel=True)
+        now = time.monotonic()
+        self._made = {who: made for who, made in self._made.items() if now - made[0] < _FRESH}
+        self._made[asker] = now, listing
 
-    def add(self, listing: Listing) -> None:
-        """Here is a listing for whoever waits."""
-        self._made.append((time.monotonic(), listing))
+
+def _asker() -> object:
+    return trio.lowlevel.current_task()
 
 
 def is_small(directories: Iterable[str]) -> bool:
