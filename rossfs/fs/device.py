@@ -27,6 +27,10 @@ log = logging.getLogger("rossfs.fs")
 _header = wire.IN_HEADER.unpack_from
 _reply = wire.OUT_HEADER.pack
 
+MOST = 1 << 28
+"""Bytes of a buffer with which read(2) has no reason to fail for its size
+(/proc/sys/fs/fuse/max_pages_limit)."""
+
 NOTHING = (errno.EINTR, errno.ENOENT)
 """read(2): there was a request, and who made it gave up; or a signal came."""
 
@@ -78,6 +82,9 @@ class Device:
         except BlockingIOError:
             return None
         except OSError as error:
+            if error.errno == errno.EINVAL and len(request) < MOST:
+                self._make_room()  # the kernel sends larger ones than we knew
+                return False
             # Whatever else it is, libfuse will find it, too, and knows what to make of it.
             return None if error.errno in NOTHING else True
         opcode, unique, ino = _header(request)
@@ -105,6 +112,10 @@ class Device:
             log.exception("a reply could not be sent")
             self._refuse(unique)
         return False
+
+    def _make_room(self) -> None:
+        self._request = memoryview(bytearray(2 * len(self._request)))
+        self._buffers = (self._request,)
 
     def _refuse(self, unique: int) -> None:
         with suppress(OSError):
@@ -136,6 +147,17 @@ class Device:
         if self._away:
             self._away = False
             os.dup2(self.fd, self._libfuse, inheritable=False)
+
+    def waits(self) -> None:
+        """libfuse waits for the next request.  If it answered the last one without asking for a
+        handler, that stands behind the request."""
+        if self._away:
+            self.back()
+            answer = os.pread(self._given, wire.LARGEST, self._length)
+            if answer:
+                os.ftruncate(self._given, self._length)
+                with suppress(OSError):  # who asked waits no more
+                    os.write(self.fd, answer)
 
 
 class Handlers:

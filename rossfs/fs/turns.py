@@ -117,7 +117,7 @@ class Served(Protocol):
     def serve(self) -> bool | None:
         """Take a request; whether it is for pyfuse3.  None: there is none."""
 
-    def back(self) -> None:
+    def waits(self) -> None:
         """pyfuse3 has what it was told of."""
 
 
@@ -146,7 +146,7 @@ class _Lowlevel:
         if device.fd < 0:
             device.connect(fd)
             self._poll.register(device.fd, select.POLLIN)
-        device.back()
+        device.waits()
         self._left -= 1
         return _DONE if self._left > 0 and self._rush() else self._sleep()
 

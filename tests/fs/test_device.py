@@ -6,7 +6,7 @@ import resource
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -240,6 +240,42 @@ def test_what_is_back_stays(place: Place, answers: Answers) -> None:
     place.device.back()
     place.device.back()
     assert place.is_back()
+
+
+def test_what_libfuse_answers_without_a_handler_reaches_the_kernel(
+    place: Place, answers: Answers
+) -> None:
+    for _ in range(2):
+        whole = request(WRITE, b"something that libfuse refuses")
+        assert place.ask(whole) is True
+        assert os.read(place.libfuse, wire.LARGEST) == whole
+        os.write(place.libfuse, answer(error=-errno.EIO))
+        place.device.waits()
+        assert place.heard() == answer(error=-errno.EIO)
+        assert place.heard() is None
+        assert place.is_back()
+        place.device.waits()
+        assert place.heard() is None
+
+
+def test_a_kernel_with_larger_requests_gets_a_larger_buffer(
+    place: Place, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.readv
+    asked: list[int] = []
+
+    def readv(fd: int, buffers: Sequence[memoryview]) -> int:
+        asked.append(len(buffers[0]))
+        if asked[-1] < 4 * wire.LARGEST:
+            raise OSError(errno.EINVAL, "too small")
+        return read(fd, buffers)
+
+    monkeypatch.setattr(os, "readv", readv)
+    assert place.ask(request(wire.LOOKUP, b"name\0")) is False
+    assert place.device.serve() is False
+    assert place.device.serve() is False
+    assert place.heard() == answer()
+    assert asked == [wire.LARGEST, 2 * wire.LARGEST, 4 * wire.LARGEST]
 
 
 def test_a_reply_goes_to_the_kernel_whatever_libfuse_has(place: Place, answers: Answers) -> None:

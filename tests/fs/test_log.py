@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def run(arguments: str, more: str = "") -> tuple[str, str]:
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
+        env={**os.environ, "TZ": "Pacific/Kiritimati"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -67,9 +69,10 @@ def test_the_journal_is_told_priorities() -> None:
 def test_a_file_gets_the_log_and_the_stacks(tmp_path: Path) -> None:
     path = tmp_path / "log"
     more = "os.kill(os.getpid(), signal.SIGUSR1)"
-    _, errors = run(f"path={str(path)!r}, debug=False, journal=False", more)
+    shown, errors = run(f"path={str(path)!r}, debug=False, journal=False", more)
     text = path.read_text()
     assert "WARNING rossfs.tree: our warning" in text
+    assert text.split(" WARNING")[0] == shown.splitlines()[1].split(" WARNING")[0]
     assert "most recent call first" in text
     assert "our warning" not in errors
     assert "after the end" not in text

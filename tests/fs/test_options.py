@@ -83,6 +83,12 @@ def test_an_unknown_option_is_named(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize("sloppy", [False, True])
+def test_a_remount_is_told_what_to_do_instead(sloppy: bool) -> None:
+    with pytest.raises(InvalidOption, match="remount: .*unmount, and mount again"):
+        parse("ro,remount", sloppy=sloppy)
+
+
 def test_a_sloppy_mount_ignores_what_it_does_not_know() -> None:
     assert parse("bogus,ro", sloppy=True).read_only
 

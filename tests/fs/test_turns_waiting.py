@@ -50,7 +50,7 @@ class Piped:
             return False
         return True  # also what went wrong: libfuse finds out
 
-    def back(self) -> None:
+    def waits(self) -> None:
         self.backs += 1
 
     def ask(self, requests: bytes) -> None:
@@ -144,7 +144,7 @@ async def test_libfuse_has_its_descriptor_back_before_anything_is_served(
     lowlevel: _Lowlevel, device: Piped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    serve, back = device.serve, device.back
+    serve, back = device.serve, device.waits
 
     def serving() -> bool | None:
         order.append("serve")
@@ -155,7 +155,7 @@ async def test_libfuse_has_its_descriptor_back_before_anything_is_served(
         back()
 
     monkeypatch.setattr(device, "serve", serving)
-    monkeypatch.setattr(device, "back", backing)
+    monkeypatch.setattr(device, "waits", backing)
     device.ask(FOR_PYFUSE3 * 3)
     for _ in range(3):
         await lowlevel.wait_readable(device.libfuse)
