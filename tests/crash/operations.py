@@ -440,3 +440,6 @@ def repair(root: str) -> None:
     if any("No space left" in finding.text for finding in findings):
         # It goes on with the next fault.
         raise StoreFull("not all could be repaired")
+
+
+from tests.crash import useoperations  # noqa: E402, F401 - it enters its own

@@ -45,6 +45,8 @@ def picture(store: Store) -> dict[str, str]:
                 seen[f"tag {path}:{name}"] = DAMAGED
     for repository in layoutkeeping.repositories(store.paths):
         seen |= _layout(store, repository)
+    for asked in store.uses.asked():
+        seen[f"use {asked}"] = str(store.uses.get(asked))
     for found in Path(store.paths.incoming).rglob("*"):
         pin = os.fsencode(found.relative_to(store.paths.incoming))
         if not pin.startswith(RESERVED):
