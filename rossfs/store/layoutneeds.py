@@ -64,7 +64,7 @@ def _below(contents: Contents, content: Content) -> Iterator[Content]:
     for needed in document.references():
         found = contents.settle(needed.digest)
         if found is not None:
-            yield found
+            yield _filed(contents, found, needed.media_type)
         elif isinstance(document, Manifest) and not is_foreign(needed.media_type):
             missing.append(str(needed.digest))
     if missing:

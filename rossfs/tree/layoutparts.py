@@ -13,10 +13,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rossfs.errors import InvalidDocument, NotFound, RossfsError, StoreFull
+from rossfs.errors import InvalidDocument, MissingContent, NotFound, RossfsError, StoreFull
 from rossfs.oci.digest import Digest
 from rossfs.oci.document import MAX_BYTES, parse_document
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE
+from rossfs.oci.mediatype import OCTET_STREAM
 from rossfs.store import layoutindex
 from rossfs.store.ingest import Ingest
 from rossfs.store.store import Store
@@ -82,7 +83,11 @@ class Part(Place):
 
 
 class BlobPart(Part):
-    """blobs/<algorithm>/<hex>: stored if the bytes hash to that, and listed in the layout."""
+    """blobs/<algorithm>/<hex>: stored if the bytes hash to that, and listed in the layout.
+
+    Files are copied in any order, so a manifest may come before its layers: it is a blob like any
+    other until an index.json names it.
+    """
 
     __slots__ = ("digest",)
 
@@ -106,17 +111,28 @@ class BlobPart(Part):
         """DigestMismatch if the bytes so far are not those of the name."""
         if not ingest.closed:
             with self._explained():
-                ingest.finish(self.digest)
+                self._finish(ingest)
 
     def _publish(self, ingest: Ingest) -> None:
-        """DigestMismatch; MissingContent (EBADMSG) for a manifest that is not complete."""
+        """DigestMismatch."""
         if ingest.closed:
             return
-        ingest.finish(self.digest)
+        media_type = self._finish(ingest)
         with self._store.access.writing():
             # Before the content, which a collection could take in between.
             self._store.layouts.put(self.repository, self.digest)
-            ingest.commit(self.digest)
+            try:
+                ingest.commit(self.digest, media_type)
+            except MissingContent:
+                # It was complete a moment ago.
+                ingest.commit(self.digest, OCTET_STREAM)
+
+    def _finish(self, ingest: Ingest) -> str:
+        """Do all that can fail; return the media type to store it with."""
+        try:
+            return ingest.finish(self.digest).media_type
+        except (MissingContent, InvalidDocument):
+            return ingest.finish(self.digest, OCTET_STREAM).media_type
 
 
 class IndexPart(Part):

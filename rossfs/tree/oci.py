@@ -40,7 +40,7 @@ from rossfs.tree.workshop import Workshop
 
 INDEX = INDEX_FILE.encode()
 LAYOUT = LAYOUT_FILE.encode()
-_INGEST = b"ingest"  # where oras puts files aside
+_INGEST = b"ingest"  # where containerd and oras put files aside
 _ALGORITHMS = (path_of(b"sha256"), path_of(b"sha512"))
 _FRESH = 1.0
 
@@ -209,7 +209,7 @@ class OciDirectory(Workplace):
                 told(reason)
                 if reason is None:
                     if is_new:
-                        shop.unmade.add(repository, BLOBS, *_ALGORITHMS)
+                        shop.unmade.add(repository, INDEX, BLOBS, *_ALGORITHMS)
                     shop.unmade.made(repository, LAYOUT)
 
             return LayoutPart(shop.store, repository, tell, size)
@@ -220,7 +220,7 @@ class OciDirectory(Workplace):
             if descriptors_of(parse_document(text, INDEX_FILE)):
                 shop.unmade.made(repository)
             elif is_new:
-                shop.unmade.add(repository, BLOBS, *_ALGORITHMS)
+                shop.unmade.add(repository, LAYOUT, BLOBS, *_ALGORITHMS)
             shop.unmade.made(repository, INDEX)
 
         return IndexPart(shop.store, repository, told, base, wrote, size)
@@ -247,7 +247,7 @@ class OciDirectory(Workplace):
         path = self._below(name)
         if self.path and name == BLOBS:
             return await self._make_blobs()
-        if self.path and (not is_prefix(path) or (name == _INGEST and self._has(LAYOUT))):
+        if self.path and (name == _INGEST or not is_prefix(path)):
             return self.make_aside(name)
         await shop.uploads.work(shop.store.layouts.make_directory, path)
         return directory_of(shop, path)
@@ -259,7 +259,7 @@ class OciDirectory(Workplace):
             raise failure(errno.EEXIST)
         if not await shop.uploads.work(shop.store.layouts.is_layout, self.path):
             await shop.uploads.work(shop.store.layouts.create, self.path)
-            shop.unmade.add(self.path, *_ALGORITHMS)
+            shop.unmade.add(self.path, INDEX, LAYOUT, *_ALGORITHMS)
         shop.unmade.made(self.path, BLOBS)
         return self.blobs()
 

@@ -194,12 +194,7 @@ class BlobDirectory(Workplace):
         digest = Digest(self._algorithm, name.decode())
         told = self.shop.teller(self._repository, f"blobs/{self._algorithm}/{digest.hex}")
 
-        def tell(reason: str | None) -> None:
-            told(reason)
-            if reason is None:
-                self.shop.unmade.made(self._repository)
-
-        return BlobPart(self.shop.store, self._repository, digest, tell, size)
+        return BlobPart(self.shop.store, self._repository, digest, told, size)
 
     async def is_there(self, name: bytes) -> bool:
         return self.is_part(name) and await self.shop.uploads.work(self._is_stored, name)
