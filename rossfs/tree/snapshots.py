@@ -1,8 +1,8 @@
 """Answers that have to wait: for a listing that takes too long for the loop, or for commits.
 
 Whoever is told Unsettled awaits `settle` and asks again, in the same task.  What he waited for is
-handed to him then, once, and no older than a second should he not come back.  Asking again whether everything has come
-to rest would not do: beside busy writers it never has.
+handed to him then, once, and no older than a second should he not come back.  Asking again whether
+everything has come to rest would not do: beside busy writers it never has.
 """
 
 from __future__ import annotations
