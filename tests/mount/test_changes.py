@@ -187,7 +187,7 @@ def test_an_image_grows_as_its_parts_arrive(live: Live) -> None:
     manifest = live.ross.put_manifest(parts.manifest)
     image = live.mount / "images/sha256" / manifest.hex
     eventually(image.exists)
-    assert set(os.listdir(image)) == {"manifest.json", "layers"}
+    assert set(os.listdir(image)) == {"manifest.json", "layers", "archive"}
     assert refused(os.stat, image / "config.json") == "ENOENT"
     layers = sorted((image / "layers").glob("*.tar.gz"))
     for path in (layers[0], image / "layers" / layers[0].name[:15], image / "rootfs"):
@@ -198,7 +198,8 @@ def test_an_image_grows_as_its_parts_arrive(live: Live) -> None:
         live.ross.put_blob(media_type, data)
         eventually(path.exists)
         assert path.read_bytes() == data
-    assert set(os.listdir(image)) == {"manifest.json", "config.json", "layers", "rootfs"}
+    complete = {"manifest.json", "config.json", "layers", "archive", "rootfs"}
+    assert set(os.listdir(image)) == complete
     for number, layer in enumerate(layers):
         assert (
             b"LAYER=%d" % number
