@@ -14,10 +14,11 @@ import logging
 import logging.handlers
 import os
 import signal
+import time
 from typing import IO
 
 _SYSLOG = "/dev/log"
-_FILE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_FILE_FORMAT = "%(asctime)sZ %(levelname)s %(name)s: %(message)s"
 
 # sd-daemon(3): a line that begins with <N> has the priority N of syslog(3).
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
@@ -37,7 +38,9 @@ class Log:
             handler.setFormatter(_JournalFormatter() if journal else _terminal_formatter())
         else:
             handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8")
-            handler.setFormatter(logging.Formatter(_FILE_FORMAT))
+            formatter = logging.Formatter(_FILE_FORMAT)
+            formatter.converter = time.gmtime  # as in .ross/log
+            handler.setFormatter(formatter)
             self._file = open(path, "a")  # noqa: SIM115 - faulthandler writes to it until close
         self._handler = handler
         self._buffer = buffer

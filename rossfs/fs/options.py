@@ -136,6 +136,11 @@ def parse(text: str, options: MountOptions | None = None, *, sloppy: bool = Fals
             raise InvalidOption(f"mount option {name} takes no value")
         elif name in _VALUES:
             raise InvalidOption(f"mount option {name} needs a value: {name}=...")
+        elif option == "remount":
+            raise InvalidOption(
+                "mount option remount: nothing changes while it is mounted: "
+                "unmount, and mount again"
+            )
         elif option not in _IGNORED and not option.startswith(_IGNORED_PREFIXES) and not sloppy:
             raise InvalidOption(f"unknown mount option {quote(option)}")
     return (options or MountOptions())._replace(**values)

@@ -85,7 +85,7 @@ def test_an_unknown_option_is_named(text: str) -> None:
 
 @pytest.mark.parametrize("sloppy", [False, True])
 def test_a_remount_is_told_what_to_do_instead(sloppy: bool) -> None:
-    with pytest.raises(InvalidOption, match="remount: .*unmount, and mount again"):
+    with pytest.raises(InvalidOption, match=r"remount: .*unmount, and mount again"):
         parse("ro,remount", sloppy=sloppy)
 
 
