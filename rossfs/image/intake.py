@@ -102,14 +102,17 @@ class Intake:
                 layer.feed(chunk)
                 self._progress.advance(name, len(chunk))
             media_type = _type_of_blob(media_type)
+            is_new = True
             if expected is None:
-                self._hold.add(ingest.finish(None, media_type).digest)
+                digest = ingest.finish(None, media_type).digest
+                is_new = self.has(digest, media_type) is None
             stored = ingest.commit(expected, media_type)
             layer.stored(stored.digest)
         self._progress.end(name)
-        with self._lock:
-            self.blobs_copied += 1
-            self.bytes_copied += stored.size
+        if is_new:
+            with self._lock:
+                self.blobs_copied += 1
+                self.bytes_copied += stored.size
         return stored.digest
 
 

@@ -140,6 +140,18 @@ def test_what_the_store_has_is_not_hashed_again(store: Store, tmp_path: Path) ->
     assert pour(store, tmp_path / "fifo", tar_of(files)).blobs_copied == 0
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_only_what_is_new_is_counted(store: Store, tmp_path: Path, compressed: bool) -> None:
+    """The name of a layer of docker's says nothing of its digest: it is known when it is read."""
+    data = tar_of(docker_archive({"lab/app:v1": image_parts()}, compressed=compressed))
+    assert pour(store, tmp_path / "fifo", data).blobs_copied == 3
+    again = pour(store, tmp_path / "fifo", data)
+    assert (again.blobs_copied, again.bytes_copied) == (0, 0)
+    (tmp_path / "app.tar").write_bytes(data)
+    from_file = import_images(store, parse_source(str(tmp_path / "app.tar")))
+    assert (from_file.blobs_copied, from_file.bytes_copied) == (0, 0)
+
+
 def test_a_stream_needs_a_name_from_somebody(store: Store, tmp_path: Path) -> None:
     """A fifo has a file name; standard input has none (tests/cli)."""
     pour(store, tmp_path / "fifo", tar_of(layout_of({"v1": image_parts()})))
