@@ -22,10 +22,13 @@ Example:
 def command(settings: Settings, names: tuple[str, ...], force: bool) -> None:
     """Remove the tags NAME.
 
-    What they named stays until `rossfs gc --delete-untagged` removes it.
+    What they named stays until `rossfs gc --delete-untagged` removes it.  If one of the tags does
+    not exist, none is removed.
     """
     with Store.open(settings.store) as store:
-        # All are read before the first is removed: one that cannot be leaves everything there.
-        for repository, tag in [tag_in(store, name) for name in names]:
-            if not store.delete_tag(repository, tag) and not force:
-                raise TagNotFound(f"no tag {repository}:{tag}")
+        found = dict.fromkeys(tag_in(store, name) for name in names)
+        for repository, tag in found:
+            if not force and not store.tags.is_tag(repository, tag):
+                raise TagNotFound(f"no tag {repository}:{tag}; none was removed")
+        for repository, tag in found:
+            store.delete_tag(repository, tag)

@@ -103,6 +103,10 @@ class Tags:
             return None
         return self._read(repository, tag)
 
+    def is_tag(self, repository: str, tag: str) -> bool:
+        """Whether there is this tag, damaged or not."""
+        return self._tree.is_tag_file(repository, tag)
+
     def is_repository(self, path: str) -> bool:
         """Whether *path* is a repository, empty ones too, or the first components of one.  ""
         is."""

@@ -64,6 +64,22 @@ def test_a_name_that_is_none_is_noticed_before_any_tag_is_removed(
     assert list(map(str, store.tags.names())) == ["library/app:v1"]
 
 
+def test_a_tag_that_is_missing_is_noticed_before_any_is_removed(
+    rossfs: Rossfs, store: Store
+) -> None:
+    builders.image(store, tag="library/app:v1")
+    ended = rossfs("untag", "app:v1", "app:absent", "absent", status=3)
+    assert ended.err == "rossfs: no tag library/app:absent; none was removed\n"
+    assert list(map(str, store.tags.names())) == ["library/app:v1"]
+    rossfs("untag", "--force", "app:absent", "app:v1", "app:v1")
+    assert not list(store.tags.names())
+
+
+def test_a_tag_named_twice_is_removed_once(rossfs: Rossfs, store: Store) -> None:
+    builders.image(store, tag="library/app:v1")
+    rossfs("untag", "app:v1", "library/app:v1")
+
+
 def test_repositories_and_their_tags_are_listed(rossfs: Rossfs, store: Store) -> None:
     assert rossfs("tags").out == ""
     image = builders.image(store, tag="library/app:v2")
