@@ -22,8 +22,9 @@ Example:
 def command(settings: Settings, names: tuple[str, ...], force: bool) -> None:
     """Delete blobs, manifests and indexes by DIGEST.
 
-    What a tag names, or a manifest or an index needs, is not deleted; the error says which.  To
-    delete an image, remove its tags with `rossfs untag` and run `rossfs gc --delete-untagged`.
+    What a tag names, a manifest or an index needs, or a name in incoming/ leads to is not deleted;
+    the error says which.  To delete an image, remove its tags with `rossfs untag` and run
+    `rossfs gc --delete-untagged`.
     """
     with Store.open(settings.store) as store:
         for name in names:

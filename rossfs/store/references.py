@@ -2,9 +2,10 @@
 
 A content is needed by the manifests that have it as config or layer, by the indexes that have it as
 manifest, by tags and names in layouts, by processes that hold it, by podman that uses it in place,
-and by what was accepted in incoming/ and is not carried out yet.  A subject is not held by what
-refers to it: the specification lets it be missing (image-spec manifest.md).  The pins of incoming/
-and of layouts keep collection away, and nobody else.
+by what was accepted in incoming/ and is not carried out yet, and by the names in incoming/ that
+lead to it, however old: they would lead nowhere.  A subject is not held by what refers to it: the
+specification lets it be missing (image-spec manifest.md).  The pins of layouts keep collection
+away, and nobody else.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.quotation import quote
 from rossfs.store import documents, layoutkeeping, uploads
 from rossfs.store.contents import Contents
+from rossfs.store.incoming import Incoming
 from rossfs.store.paths import Area
 from rossfs.store.pins import Pins
 from rossfs.store.reverse import ReverseIndex
@@ -28,7 +30,7 @@ class Holder(NamedTuple):
     """Who needs a content."""
 
     kind: str
-    """tag, layout, index, manifest, file, podman or process."""
+    """tag, layout, index, manifest, file, name, podman or process."""
     name: str
     """A tag as repository:tag, a digest, or a path in oci/ or incoming/; empty for the last two."""
 
@@ -37,16 +39,19 @@ class Holder(NamedTuple):
             return "podman (see als/)"
         if not self.name:
             return f"a running {self.kind}"
-        return f"{self.kind} {quote(self.name) if self.kind == 'file' else self.name}"
+        return f"{self.kind} {quote(self.name) if self.kind in ('file', 'name') else self.name}"
 
 
 class References:
     """Who needs what in one store.  Thread safe."""
 
-    __slots__ = ("_contents", "_pins", "_reverse", "_tags", "_uses")
+    __slots__ = ("_contents", "_incoming", "_pins", "_reverse", "_tags", "_uses")
 
-    def __init__(self, contents: Contents, tags: Tags, pins: Pins, uses: Uses) -> None:
+    def __init__(
+        self, contents: Contents, tags: Tags, incoming: Incoming, pins: Pins, uses: Uses
+    ) -> None:
         self._contents = contents
+        self._incoming = incoming
         self._tags = tags
         self._pins = pins
         self._uses = uses
@@ -73,6 +78,9 @@ class References:
         for record in uploads.records(paths):
             if digest == record.stored.digest or digest in record.needs:
                 return Holder("file", f"incoming/{os.fsdecode(record.name)}")
+        for pin in self._incoming.pins():
+            if pin.digest == digest:
+                return Holder("name", f"incoming/{os.fsdecode(pin.name)}")
         if self._uses.is_used(digest):
             return Holder("podman", "")
         return Holder("process", "") if self._pins.is_held(digest) else None

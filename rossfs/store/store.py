@@ -60,8 +60,8 @@ class Store:
         self.layouts = Layouts(access, self.contents, self.tags)
         self.pins = Pins(access)
         self.uses = Uses(access)
-        self.references = References(self.contents, self.tags, self.pins, self.uses)
         self.incoming = Incoming(access)
+        self.references = References(self.contents, self.tags, self.incoming, self.pins, self.uses)
         if access.writable:
             commit.recover(self)
 

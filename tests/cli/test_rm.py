@@ -22,6 +22,15 @@ def test_what_is_needed_stays_and_the_error_says_by_whom(rossfs: Rossfs, store: 
     assert list(store.list_blobs()) == [image.layers[1]]
 
 
+def test_what_a_name_in_incoming_leads_to_stays(rossfs: Rossfs, store: Store) -> None:
+    digest, _ = store.put_blob(None, b"pinned")
+    with store.access.writing():
+        store.incoming.link(b"name", digest)
+    assert 'name "incoming/name" needs it' in rossfs("rm", str(digest), status=5).err
+    store.incoming.remove(b"name")
+    rossfs("rm", str(digest))
+
+
 def test_what_is_absent_is_an_error_unless_forced(rossfs: Rossfs) -> None:
     digest = "sha256:" + "0" * 64
     assert digest in rossfs("rm", digest, status=3).err

@@ -84,14 +84,16 @@ def test_what_an_index_needs_is_not_removed(tagging: Tagging) -> None:
     assert is_gone(manifest)
 
 
-def test_a_pin_keeps_only_collections_away(tagging: Tagging) -> None:
+def test_what_a_name_in_incoming_leads_to_is_not_removed(tagging: Tagging) -> None:
     pin = tagging.mount / "incoming" / tagging.name
     pin.write_bytes(b"pinned by " + tagging.name.encode())
     blob = pin.resolve()
     done = rossfs("--store", tagging.store.paths.root, "gc", "--grace", "0")
     assert done.returncode == 0
     assert blob.exists()
+    assert refused(os.unlink, blob) == "EBUSY"
+    assert f'name "incoming/{tagging.name}" needs it' in tagging.log()
+    assert pin.read_bytes() == blob.read_bytes()
+    run("rm", pin)
     run("rm", blob)
     assert is_gone(blob)
-    assert refused(pin.read_bytes) == "ENOENT"
-    run("rm", pin)

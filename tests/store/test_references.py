@@ -220,6 +220,18 @@ def test_what_is_needed_is_not_removed_and_the_holder_is_named(
         opened.references.remove_unreferenced(loose)
 
 
+def test_what_a_name_in_incoming_leads_to_is_not_removed(ross: RossStore, opened: Store) -> None:
+    """However old the name is: it would lead nowhere."""
+    digest = ross.put_blob(OCTET_STREAM, b"pinned")
+    with opened.access.writing():
+        opened.incoming.link(b"some/name\xff", digest)
+    os.utime(opened.incoming.path(b"some/name\xff"), (1, 1), follow_symlinks=False)
+    with pytest.raises(Referenced, match=r'name "incoming/some/name\\xff" needs it'):
+        opened.references.remove_unreferenced(digest)
+    opened.incoming.remove(b"some/name\xff")
+    assert opened.references.remove_unreferenced(digest)
+
+
 def test_an_image_is_removed_from_the_top_down(ross: RossStore, opened: Store) -> None:
     stored = image(ross, "app", tag="library/app:v1")
     opened.delete_tag("library/app", "v1")
