@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from rossfs.cli.names import complete, resolve
+from rossfs.cli.names import complete, resolve, split_path
 from rossfs.cli.platform import image_named, platform_option
 from rossfs.cli.settings import Settings, pass_settings
 from rossfs.errors import UsageError
@@ -31,7 +31,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("name", metavar="NAME[:PATH]", shell_complete=complete)
+@click.argument("names", metavar="NAME[:PATH]", nargs=-1, required=True, shell_complete=complete)
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Begin at this byte.")
 @click.option(
     "--length", type=int, default=-1, help="Print this many bytes.  [default: to the end]"
@@ -39,10 +39,15 @@ Examples:
 @platform_option
 @pass_settings
 def command(
-    settings: Settings, name: str, offset: int, length: int, platform: Platform | None
+    settings: Settings,
+    names: tuple[str, ...],
+    offset: int,
+    length: int,
+    platform: Platform | None,
 ) -> None:
     """Print the bytes of the file PATH of the image NAME; or of NAME alone: a digest, or a tag,
-    which gives its manifest or index.
+    which gives its manifest or index.  Six digits or more are enough of a digest that is stored
+    where no other image, or else no other blob, begins with them.
 
     PATH begins with /: the first `:/` is where NAME ends, whatever colons are in it, as in
     nginx:latest:/etc/passwd or sha256:<hex>:/etc/passwd.  Symbolic links are followed inside the
@@ -50,10 +55,14 @@ def command(
 
     Nothing is printed of content that is damaged.  A range that goes past the end is an error.
     """
-    image, colon, path = name.partition(":/")
+    name, *more = names
+    image, path = split_path(name)
+    if more:
+        meant = f", as in {name}:/{more[0].lstrip('/')}" if path is None else ""
+        raise UsageError(f"one name at a time; a file of an image is NAME:/PATH{meant}")
     with Store.open(settings.store) as store:
-        if colon:
-            _write(_file(store, image, f"/{path}", platform, offset, length))
+        if path is not None:
+            _write(_file(store, image, path, platform, offset, length))
             return
         chosen = image_named(store, name, platform) if platform else resolve(store, name)
         with store.open_blob(chosen.digest) as reader:

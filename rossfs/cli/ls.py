@@ -11,7 +11,7 @@ import click
 
 from rossfs.cli.entry import as_json, extent_text, layer_text, owner_text, target_text
 from rossfs.cli.inside import looking_inside
-from rossfs.cli.names import complete
+from rossfs.cli.names import complete, split_path
 from rossfs.cli.output import name_text, print_json_array, time_text
 from rossfs.cli.platform import platform_option
 from rossfs.cli.settings import Settings, pass_settings
@@ -73,12 +73,12 @@ def command(
     The first look into a layer makes a table of it, in cache/ of the store or, where that cannot be
     written, in ~/.cache/rossfs; from then on it takes no time.
     """
-    image_name, colon, inside = name.partition(":/")
-    if colon and path is not None:
-        raise UsageError(f"two paths: {quote(f'/{inside}')} and {quote(path)}")
+    image_name, inside = split_path(name)
+    if inside is not None and path is not None:
+        raise UsageError(f"two paths: {quote(inside)} and {quote(path)}")
     with Store.open(settings.store) as store, looking_inside(store) as opened:
         image = opened(image_name, platform)
-        wanted = os.fsencode(f"/{inside}" if path is None else path)
+        wanted = os.fsencode(path or inside or "/")
         follow = not (long or directory) or wanted.endswith(b"/")
         found = image.rootfs.resolve(wanted, follow_last=follow)
         if directory or not isinstance(found, Merged):

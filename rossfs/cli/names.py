@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from rossfs.errors import AmbiguousDigest, InvalidReference, RossfsError, TagNotFound
+from rossfs.errors import (
+    AmbiguousDigest,
+    InvalidReference,
+    RossfsError,
+    TagNotFound,
+    UsageError,
+)
 from rossfs.oci.digest import Digest
+from rossfs.oci.quotation import quote
 from rossfs.oci.reference import (
     DEFAULT_NAMESPACE,
     Reference,
@@ -38,7 +45,7 @@ class Named(NamedTuple):
 
 def resolve(store: Store, text: str) -> Named:
     """Find what *text* names: `nginx`, `lab/app:v1`, `sha256:<hex>`, the 64 digits, or at least six
-    of them where only one image begins with those and no tag has that name.
+    of them where only one image, or else only one blob, begins with those and no tag has that name.
 
     TagNotFound, AmbiguousDigest, InvalidReference, InvalidDigest.  That a whole digest is stored is
     not checked.
@@ -52,10 +59,32 @@ def resolve(store: Store, text: str) -> Named:
     value = _stored(store, value)
     try:
         return Named(store.tags.get(value.repository, value.tag or "").digest, value)
-    except TagNotFound:
-        if _PREFIX.fullmatch(text) and (digest := _beginning(store, text)) is not None:
-            return Named(digest, None)
+    except TagNotFound as error:
+        if not _PREFIX.fullmatch(text):
+            raise
+        digest = _beginning(store, text)
+        if digest is None:
+            raise TagNotFound(f"{error}, and no digest begins with {text}") from error
+        return Named(digest, None)
+
+
+def split_path(text: str) -> tuple[str, str | None]:
+    """The name and the path of NAME:/PATH; None if there is no path.
+
+    UsageError for a path that does not begin with a slash.
+    """
+    name, colon, path = text.partition(":/")
+    if colon:
+        return name, f"/{path}"
+    try:
+        parse_digest_or_reference(text)
+    except InvalidReference as error:
+        name, _, path = text.rpartition(":")
+        if name and "/" in path:
+            hint = f"a path begins with /, as in {name}:/{path}"
+            raise UsageError(f"{quote(text)} is no name: {hint}") from error
         raise
+    return text, None
 
 
 def repository_in(store: Store, text: str) -> str:
@@ -99,12 +128,18 @@ def _stored(store: Store, reference: Reference) -> Reference:
 
 
 def _beginning(store: Store, prefix: str) -> Digest | None:
-    """The one manifest or index whose digits begin with *prefix*; AmbiguousDigest for several."""
-    everything = itertools.chain(store.list_manifests(), store.list_indexes())
-    found = {digest for digest in everything if digest.hex.startswith(prefix)}
-    if len(found) > 1:
-        raise AmbiguousDigest(f"{prefix} begins {len(found)} digests: give more digits")
-    return found.pop() if found else None
+    """The one manifest or index whose digits begin with *prefix*, or else the one blob.
+
+    AmbiguousDigest for several.
+    """
+    documents = itertools.chain(store.list_manifests(), store.list_indexes())
+    for everything in (documents, store.list_blobs()):
+        found = {digest for digest in everything if digest.hex.startswith(prefix)}
+        if len(found) > 1:
+            raise AmbiguousDigest(f"{prefix} begins {len(found)} digests: give more digits")
+        if found:
+            return found.pop()
+    return None
 
 
 def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -31,7 +31,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each NAME.")
 @pass_settings
 def command(settings: Settings, names: tuple[str, ...], exact: bool, as_json: bool) -> None:
-    """Show what is known of each NAME, a digest or a tag.
+    """Show what is known of each NAME, a digest, its first digits, or a tag.
 
     Fails if the bytes are not what the digest says.  Times are those at which the content came and
     was last used, the latter to the day.

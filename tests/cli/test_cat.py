@@ -73,6 +73,17 @@ def test_what_is_absent_is_named(rossfs: Rossfs) -> None:
     assert "UPPER" in rossfs("cat", "UPPER", status=2).err
 
 
+def test_a_path_of_its_own_is_told_where_it_belongs(rossfs: Rossfs) -> None:
+    hint = "one name at a time; a file of an image is NAME:/PATH"
+    for name, path, meant in (
+        ("app", "/etc/passwd", ", as in app:/etc/passwd"),
+        ("app:v1", "etc/passwd", ", as in app:v1:/etc/passwd"),
+        ("app:/etc/passwd", "app:/etc/group", ""),
+    ):
+        ended = rossfs("cat", name, path, status=2)
+        assert ended.err == f"rossfs: {hint}{meant}\n"
+
+
 def test_a_reader_that_goes_away_ends_it_quietly(store: Store) -> None:
     digest, _ = store.put_blob(None, os.urandom(2_000_000))
     process = subprocess.Popen(

@@ -37,6 +37,28 @@ def test_an_image_is_found_by_the_digits_that_images_shows(rossfs: Rossfs, store
     assert "no tag" in rossfs("stat", made.manifest.hex[:5], status=3).err
 
 
+def test_a_blob_is_found_by_its_first_digits(rossfs: Rossfs, store: Store) -> None:
+    digest, _ = store.put_blob(None, b"blob")
+    assert rossfs("cat", digest.hex[:12]).out == "blob"
+    assert rossfs("stat", "--json", digest.hex[:6]).json["digest"] == str(digest)
+    ended = rossfs("cat", "0123456789ab", status=3)
+    assert ended.err == (
+        "rossfs: no tag library/0123456789ab:latest, and no digest begins with 0123456789ab\n"
+    )
+    rossfs("rm", digest.hex[:12])
+    assert not list(store.list_blobs())
+
+
+def test_a_path_without_its_slash_is_noticed(rossfs: Rossfs) -> None:
+    for command in ("cat", "ls"):
+        for name in ("app", "app:v1", "localhost:5000/lab/app"):
+            ended = rossfs(command, f"{name}:etc/passwd", status=2)
+            assert ended.err == (
+                f'rossfs: "{name}:etc/passwd" is no name: a path begins with /, '
+                f"as in {name}:/etc/passwd\n"
+            )
+
+
 def test_the_beginning_of_several_digests_is_refused(rossfs: Rossfs, store: Store) -> None:
     seen: dict[str, bytes] = {}
     for number in itertools.count():
