@@ -35,14 +35,16 @@ Options behind -o, separated by commas:
   ro                    refuse every change
   allow_other           others may use the mount (default for root; noallow_other)
   default_permissions   the kernel checks modes and owners (default; nodefault_permissions)
-  uid=, gid=            owner of everything (default: who mounts)
-  umask=OCTAL           permissions that nobody gets
+  uid=, gid=            owner of everything but what is in layers and rootfs/, which is as the
+                        tar has it (default: who mounts)
+  umask=OCTAL           permissions that nobody gets, in layers and rootfs/ too
   platform=OS/ARCH      whose image an index shows (default: this machine's)
   pin_age=DURATION      how long names in incoming/ protect their blobs, kept (default: 1d)
   cache=DIR             where tables of layers are kept (default: cache/ of the store, or
                         the user's cache where that cannot be written)
   cache_size=SIZE       how much they may take, as 500M or 4G (default: 4G)
-  readahead=KIB         how far the kernel reads ahead, root only (default: 1024)
+  readahead=KIB         how far the kernel reads ahead (default: 1024, where the mounting user
+                        may set it)
   nowakeful             let processors sleep between two requests that follow one another
                         (saves power, answers later; only root can keep them awake)
   dev, suid             devices and setuid bits count (default: nodev,nosuid)
