@@ -10,6 +10,7 @@ images/sha256/HEX/    one image or index, by digest: manifest.json,
 blobs/sha256/HEX      everything that is stored, by the hash of its bytes
 manifests/, indexes/  only the manifests, only the indexes
 incoming/             write here: what is closed is stored, and becomes a link
+podman/               an image store: podman runs images from it (rossfs run)
 als/                  an additional layer store: podman pull fetches no layer
 .ross/                the state of this mount: version, stats, log, damaged,
                       progress (of what is looked into for the first time)
