@@ -72,7 +72,7 @@ class Paths:
         """The directory of the store that is or holds the absolute *path*; None if it is none of
         those that are read and written here."""
         own = (*self._areas.values(), self.tags, self.incoming, self.layouts, self.pins)
-        for directory in (*own, self.quarantine, self.cache):
+        for directory in (*own, self.uses, self.quarantine, self.cache):
             if os.path.commonpath([path, directory]) == directory:
                 return directory
         return None

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import trio
 
-from rossfs.errors import RossfsError
+from rossfs.errors import InvalidLayer, NotFound, RossfsError
 from rossfs.image.layers import Layers
 from rossfs.image.tocdigests import TocDigests
 from rossfs.image.tocproof import prove
@@ -94,9 +94,14 @@ class Tocs:
         for content in self._unproven(toc):
             try:
                 prove(self._layers, content, toc)
-            except RossfsError as error:
+            except InvalidLayer as error:
                 refused[toc, content] = str(error)
                 _log.info("%s is not given out as that of table %s: %s", content, toc, error)
+            except NotFound:
+                continue
+            except RossfsError as error:
+                # It may be mended, or there may be room next time.
+                _log.warning("table %s cannot be looked for in %s: %s", toc, content, error)
             else:
                 return content, refused
         return None, refused

@@ -31,7 +31,7 @@ from tests.builders import OCI_CONFIG, digest_of
 from tests.image.chunked import entries, estargz, put, zstd_chunked
 from tests.layers import Layer, image_of
 from tests.suites.directory_suite import CALLER, DirectorySuite, find, listed, refusal
-from tests.tree.browsing import bottom, harm, lose, middle
+from tests.tree.browsing import bottom, harm, lose, mend, middle
 
 FLAGS = os.O_WRONLY | os.O_CREAT
 
@@ -439,3 +439,26 @@ async def test_several_who_ask_for_one_table_wait_for_one_proof(
         for _ in range(5):
             nursery.start_soon(ask)
     assert proofs == [chunked.digest]
+
+
+async def test_a_layer_that_comes_back_is_found_by_its_table(
+    store: Store, als: AdditionalLayers
+) -> None:
+    chunked = estargz(chunked_layer())
+    put(store, chunked)
+    store.delete_blob(chunked.digest)
+    assert await find(als, name_of(chunked.toc)) is None
+    store.put_blob(chunked.media_type, chunked.blob)
+    assert (await place(als, chunked.toc)).content == chunked.digest
+
+
+async def test_a_damaged_layer_that_is_mended_is_found_by_its_table(
+    store: Store, als: AdditionalLayers, expects_warnings: list[logging.LogRecord]
+) -> None:
+    chunked = estargz(chunked_layer())
+    put(store, chunked)
+    harm(store, chunked.digest)
+    assert await find(als, name_of(chunked.toc)) is None
+    assert any(str(chunked.toc) in record.getMessage() for record in expects_warnings)
+    mend(store, chunked.digest, chunked.blob)
+    assert (await place(als, chunked.toc)).content == chunked.digest
