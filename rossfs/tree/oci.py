@@ -18,7 +18,6 @@ import contextlib
 import errno
 import os
 import stat
-import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, overload
 from weakref import WeakValueDictionary
@@ -42,7 +41,6 @@ INDEX = INDEX_FILE.encode()
 LAYOUT = LAYOUT_FILE.encode()
 _INGEST = b"ingest"  # where containerd and oras put files aside
 _ALGORITHMS = (path_of(b"sha256"), path_of(b"sha512"))
-_FRESH = 1.0
 
 
 def oci_directory(shop: Workshop) -> OciDirectory:
@@ -53,7 +51,7 @@ def oci_directory(shop: Workshop) -> OciDirectory:
 class OciDirectory(Workplace):
     """A repository, the first components of some, or (with the path "") oci/ itself."""
 
-    __slots__ = ("_asked", "_blobs", "_indexes", "_snapshots", "_versions", "path")
+    __slots__ = ("_blobs", "_indexes", "_snapshots", "_versions", "path")
 
     notes_absence: ClassVar[bool] = True
 
@@ -62,9 +60,8 @@ class OciDirectory(Workplace):
         self.path = path
         self._blobs: BlobsDirectory | None = None
         self._snapshots = Snapshots()
-        self._asked = 0
-        self._indexes: list[tuple[float, int, IndexFile | None]] = []
-        """index.json for those who asked, when it was read and after which change."""
+        self._indexes = Snapshots()
+        """index.json as a listing of that name alone."""
         self._versions: WeakValueDictionary[str, IndexFile] = WeakValueDictionary()
 
     def attr(self) -> Attr:
@@ -132,22 +129,23 @@ class OciDirectory(Workplace):
         return LayoutFile(ino, self.shop, self.path, modified_ns=self.attr().mtime_ns)
 
     def _index(self) -> IndexFile | None:
-        while self._indexes:
-            read, change, node = self._indexes.pop()
-            self._asked = max(0, self._asked - 1)
-            if change == self.shop.changes and time.monotonic() - read < _FRESH:
-                return node
-        self._asked += 1
-        raise Unsettled
+        found = self._indexes.take()
+        if found is None:
+            self._indexes.want()
+            raise Unsettled
+        entry = found[0] if found else None
+        return entry.node if entry is not None and isinstance(entry.node, IndexFile) else None
 
     async def settle(self) -> None:
         """Read index.json for who asked for it, make a listing."""
-        if self._asked:
-            read, change = time.monotonic(), self.shop.changes
-            node = await self.shop.uploads.work(self._read_index)
-            self._indexes.append((read, change, node))
+        if self._indexes.wanted:
+            await self._indexes.make(self._index_alone)
         if self._snapshots.wanted:
             await self._snapshots.make(self._snapshot)
+
+    def _index_alone(self) -> Listing:
+        node = self._read_index()
+        return Entries(() if node is None else (Entry(INDEX, node),))
 
     def _read_index(self) -> IndexFile | None:
         shop, layouts = self.shop, self.shop.store.layouts

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from rossfs.errors import RepositoryNotFound
-from rossfs.oci.layout import INDEX_FILE
 from rossfs.store import settings
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
@@ -42,7 +41,6 @@ class Workshop:
     __slots__ = (
         "_refusals",
         "_serials",
-        "changes",
         "directories",
         "files",
         "holding",
@@ -74,8 +72,6 @@ class Workshop:
         self.holding: set[Workplace] = set()
         """Directories that hold what was put aside, which the kernel may forget."""
         self.unmade = Unmade()
-        self.changes = 0
-        """Another number whenever an index.json was published here."""
         self._serials = itertools.count(1)
         self._refusals: OrderedDict[tuple[str, str], str] = OrderedDict()
 
@@ -95,8 +91,6 @@ class Workshop:
         def tell(reason: str | None) -> None:
             if reason is None:
                 self._refusals.pop((repository, name), None)
-                if name == INDEX_FILE:
-                    self.changes = next(self._serials)
                 return
             self._refusals[repository, name] = reason
             if len(self._refusals) > _REFUSALS:
