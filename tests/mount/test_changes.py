@@ -215,7 +215,7 @@ def test_the_platform_of_an_index_may_come_later(live: Live) -> None:
     image = live.mount / "images/sha256" / index.hex
     eventually(image.exists)
     before = set(os.listdir(image))
-    assert before == {"index.json", "platforms"}
+    assert before == {"index.json", "platforms", "archive"}
     for media_type, data in parts.blobs():
         live.ross.put_blob(media_type, data)
     live.ross.put_manifest(parts.manifest)

@@ -3,6 +3,7 @@ never the end of the mount."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,8 +150,13 @@ def test_indexes_within_indexes_end_somewhere(mount: Mount, tmp_path: Path) -> N
         inner = compact({"schemaVersion": 2, "mediaType": inner_type, "manifests": [entry]})
         digests.append(store.put_index(inner))
     store.set_tag("lab/deep", "v1", digests[-1])
-    path = mount(store.root, f"platform={system}/amd64").path
-    assert set(os.listdir(path / "tags/lab/deep/v1")) == {"index.json", "platforms"}
+    mounted = mount(store.root, f"platform={system}/amd64")
+    mounted.expect_log("more than 8 indexes deep")
+    path = mounted.path
+    deep = path / "tags/lab/deep/v1"
+    assert set(os.listdir(deep)) == {"index.json", "platforms", "archive"}
+    with pytest.raises(OSError, match=os.strerror(errno.EBADMSG)):
+        (deep / "archive/oci.tar").stat()
     shallow = path / "images/sha256" / digests[1].hex
     assert (shallow / "manifest.json").read_bytes() == image.parts.manifest
     link = path / "tags/lab/deep/v1"
@@ -220,7 +226,10 @@ def test_one_layer_many_times(mount: Mount, tmp_path: Path) -> None:
     store.put_blob(builders.OCI_CONFIG, b"{}")
     digest = store.put_manifest(_layers(*[descriptor(data, builders.OCI_LAYER_GZIP)] * 200))
     path = mount(store.root).path / "images/sha256" / digest.hex / "layers"
-    assert len(os.listdir(path)) == 2 * 200
+    assert len(os.listdir(path)) == 3 * 200
+    assert (
+        len({(path / name).stat().st_ino for name in os.listdir(path) if name[16:] == ".tar"}) == 1
+    )
     links = [name for name in os.listdir(path) if name.endswith(".tar.gz")]
     assert len(links) == 200
     assert all((path / name).read_bytes() == data for name in links)
