@@ -21,7 +21,6 @@ from rossfs.tree.incoming import incoming_directory
 from rossfs.tree.node import Directory, Node
 from rossfs.tree.numbers import Fixed, Numbers
 from rossfs.tree.oci import oci_directory
-from rossfs.tree.oci import oci_directory
 from rossfs.tree.overlaytrees import OverlayTrees
 from rossfs.tree.podman import podman_directory
 from rossfs.tree.snapshots import Commits
@@ -31,7 +30,6 @@ from rossfs.tree.tags import Names, TagsDirectory
 from rossfs.tree.trees import Trees
 from rossfs.tree.uploads import Uploads
 from rossfs.tree.view import View
-from rossfs.tree.workshop import Workshop
 from rossfs.tree.workshop import Workshop
 
 
@@ -73,7 +71,6 @@ def build_root(store: Store, view: View, trees: Trees) -> Directory:
                 Fixed.INDEXES, indexes, (Area.MANIFESTS, Area.INDEXES), mixed=True
             ),
             b"incoming": incoming_directory(store, uploads, numbers),
-            b"oci": oci_directory(Workshop(store, uploads, files, numbers, writable=writable)),
             b"oci": oci_directory(Workshop(store, uploads, files, numbers, writable=writable)),
             b"podman": podman_directory(survey, files, inside, overlays, numbers, now),
             b"als": AdditionalLayers(additional),
