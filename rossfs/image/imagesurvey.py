@@ -275,8 +275,7 @@ class Survey:
             above = ""
             for position, one in enumerate(ids):
                 layer = self._layer(part, position, one, above)
-                if _is_better(layer, layers.get(one)):
-                    layers[one] = layer
+                layers[one] = _best(layer, layers.get(one))
                 above = one
         return ImageStore(images, layers.values())
 
@@ -311,12 +310,16 @@ class Survey:
             _log.info("%s", text)
 
 
-def _is_better(layer: StoreLayer, known: StoreLayer | None) -> bool:
-    """Whether *layer* is to be shown, and not *known*, which has the same id.
+def _best(layer: StoreLayer, known: StoreLayer | None) -> StoreLayer:
+    """What is to be shown of two that have the same id.
 
     The image that has least above it is opened for it.  A config may say that its lowest layer is
     what others have higher up; that is false, for only a hash can have something below it.
     """
-    if known is None or layer.position != known.position:
-        return known is None or layer.position > known.position
-    return layer.image_layers < known.image_layers
+    if known is None:
+        return layer
+    if layer.position != known.position:
+        return layer if layer.position > known.position else known
+    if layer.image_layers >= known.image_layers:
+        layer, known = known, layer
+    return layer if layer.length is not None else layer._replace(length=known.length)

@@ -368,6 +368,14 @@ def test_gzip_says_its_length_itself(look: Look, packing: str) -> None:
     assert shown["diff-size"] == length
 
 
+def test_a_length_comes_from_whoever_knows_it(look: Look) -> None:
+    low = Layer().file("a", bytes(100_000))
+    image_of(low, packing="zstd").put(look.ross)
+    image_of(low, Layer().file("b", b"2"), packing="gzip").put(look.ross)
+    shown = {one.get("parent", ""): one["diff-size"] for one in look.layers().values()}
+    assert shown[""] == len(low.closed())
+
+
 def test_no_layer_is_read(look: Look) -> None:
     one = image(look.ross, layers=2, tag="lab/app:v1")
     for digest in one.layers:

@@ -224,6 +224,17 @@ def test_an_image_saved_for_docker_has_its_layers(podman: Podman) -> None:
     assert check_saved(saved) == 2
 
 
+def test_an_image_of_unknown_lengths_is_saved_the_second_time(podman: Podman) -> None:
+    """Podman must know the length of a layer before it reads it."""
+    layer = Layer().file("long", bytes(100_000))
+    image_of(base(), layer, packing="gzip in members").put(podman.store, "lab/members:v1")
+    saved = str(podman.top / "saved.tar")
+    podman("save", "-q", "-o", saved, "lab/members:v1", status=125)
+    podman("save", "-q", "-o", saved, "lab/members:v1")
+    assert check_saved(Path(saved)) == 2
+    mounts.rossfs("--store", podman.store.root, "untag", "lab/members:v1")
+
+
 def check_saved(path: Path) -> int:
     """That the layers of a docker archive hash to the diff IDs of its config; how many."""
     with tarfile.open(path) as archive:
