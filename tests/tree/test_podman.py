@@ -4,78 +4,24 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rossfs.errors import BlobNotFound, DiffIdMismatch, InvalidLayer
 from rossfs.image.imagesurvey import Survey
 from rossfs.image.resolve import Image
 from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
-from rossfs.tree.contentfile import ContentFiles
-from rossfs.tree.node import Directory, File, Node, Rows, Symlink, Unsettled
+from rossfs.tree.node import Directory, File, Rows, Symlink, Unsettled
 from rossfs.tree.numbers import Fixed, Numbers
-from rossfs.tree.overlaytrees import OverlayTrees
-from rossfs.tree.podman import podman_directory
-from tests.builders import OCI_CONFIG, OCI_MANIFEST, RossStore, digest_of, image, manifest
+from tests.builders import OCI_CONFIG, OCI_MANIFEST, RossStore, digest_of, image
 from tests.layers import Layer, image_of
 from tests.suites.directory_suite import CALLER, ReadOnlyDirectorySuite, find, listed, rows_of
-from tests.tree.browsing import Browser, bottom, lose, middle, walk
+from tests.tree.browsing import Browser, bottom, middle
 from tests.tree.browsing import top as upper
-from tests.tree.pictures import AMD64
-
-IMAGES = b"overlay-images/images.json"
-LAYERS = b"overlay-layers/layers.json"
-
-
-class Podman:
-    """podman/ of one mount."""
-
-    def __init__(self, browser: Browser) -> None:
-        store, numbers = browser.store, browser.numbers
-        survey = Survey(store, browser.cache, AMD64)
-        files = ContentFiles(store.contents, numbers)
-        overlays = OverlayTrees(browser.inside, numbers, browser.trees)
-        self.browser = browser
-        self.store = store
-        self.root = podman_directory(survey, files, browser.inside, overlays, numbers, 1)
-
-    async def at(self, path: bytes) -> Node | None:
-        return await walk(self.root, path)
-
-    async def directory(self, path: bytes) -> Directory:
-        found = await self.at(path)
-        assert isinstance(found, Directory)
-        return found
-
-    async def read(self, path: bytes) -> bytes:
-        node = await self.at(path)
-        assert isinstance(node, File)
-        handle = await node.open(os.O_RDONLY, CALLER)
-        data = bytes(await handle.read(0, 1 << 20))
-        await handle.release()
-        assert len(data) == node.attr().size
-        return data
-
-    async def images(self) -> dict[str, Any]:
-        return {one["id"]: one for one in json.loads(await self.read(IMAGES))}
-
-    async def names(self) -> list[str]:
-        return [name for one in (await self.images()).values() for name in one.get("names", [])]
-
-    async def layers(self) -> list[str]:
-        """The ids of the layers of the only image, the lowest first."""
-        layers = {one["id"]: one for one in json.loads(await self.read(LAYERS))}
-        (only,) = (await self.images()).values()
-        chain = [only["layer"]]
-        while "parent" in layers[chain[-1]]:
-            chain.append(layers[chain[-1]]["parent"])
-        return chain[::-1]
+from tests.tree.podmanlooking import IMAGES, LAYERS, Podman
 
 
 @pytest.fixture
@@ -345,66 +291,6 @@ async def test_a_store_that_changes_all_the_time_is_answered(
     for _ in range(5):
         assert await podman.images()
     assert number < 50
-
-
-# --- what turns out to be wrong ---
-
-
-@pytest.mark.damages_store
-@pytest.mark.expects_warnings
-async def test_wrong_diff_ids_take_an_image_out(
-    podman: Podman, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "rossfs.tree")
-    wrong = str(digest_of(b"something else"))
-    image_of(Layer().file("a", b"1"), diff_ids=[wrong]).put(podman.store, "lab/wrong:v1")
-    (layer,) = await podman.layers()
-    with pytest.raises(DiffIdMismatch):
-        await podman.at(b"overlay/%b/diff" % layer.encode())
-    assert await podman.images() == {}
-    assert await podman.images() == {}
-    assert [line for line in caplog.messages if line.startswith("lab/wrong:v1 is not in podman/")]
-
-
-@pytest.mark.damages_store
-@pytest.mark.expects_warnings
-async def test_what_is_no_layer_takes_an_image_out(podman: Podman) -> None:
-    data = b"no tar at all" * 100
-    image_of(data, packing="plain").put(podman.store, "lab/wrong:v1")
-    (layer,) = await podman.layers()
-    with pytest.raises(InvalidLayer):
-        await podman.at(b"overlay/%b/diff" % layer.encode())
-    assert await podman.images() == {}
-
-
-@pytest.mark.damages_store
-async def test_a_layer_that_went_takes_an_image_out(podman: Podman, stack: Digest) -> None:
-    layers = await podman.layers()
-    (shown,) = json.loads(await podman.read(IMAGES))
-    assert shown["layer"] == layers[-1]
-    first = json.loads(await podman.read(LAYERS))[0]["compressed-diff-digest"]
-    lose(podman.store, Digest.parse(first))
-    with pytest.raises(BlobNotFound):
-        await podman.at(b"overlay/%b/diff" % layers[-1].encode())
-    assert await podman.images() == {}
-
-
-@pytest.mark.damages_store
-@pytest.mark.expects_warnings
-async def test_a_wrong_image_does_not_hide_a_right_one(podman: Podman) -> None:
-    """Two manifests say that they have the same layer; the one that is tried first lies."""
-    good = image_of(Layer().file("a", b"1"), packing="zstd")
-    podman.store.put_blob(OCI_CONFIG, good.config)
-    bad_blob = image_of(Layer().file("a", b"other")).blobs[0]
-    good.put(podman.store, "lab/good:v1")
-    podman.store.put_blob(None, bad_blob)
-    bad = podman.store.put_manifest(manifest(good.config, [bad_blob]), OCI_MANIFEST)[0]
-    podman.store.set_tag("lab/bad", "v1", bad)
-    (layer,) = await podman.layers()
-    with pytest.raises(DiffIdMismatch):
-        await podman.at(b"overlay/%b/diff" % layer.encode())
-    assert await podman.names() == ["docker.io/lab/good:v1", "localhost/lab/good:v1"]
-    assert isinstance(await podman.at(b"overlay/%b/diff/a" % layer.encode()), File)
 
 
 async def test_content_without_meta_is_shown(podman: Podman, stack: Digest) -> None:
