@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, overload
 from weakref import WeakValueDictionary
 
-from rossfs.errors import RepositoryNotFound
+from rossfs.errors import InvalidReference, RepositoryNotFound
 from rossfs.oci.document import parse_document
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE, new_index
 from rossfs.oci.layoutmerge import descriptors_of
@@ -151,7 +151,7 @@ class OciDirectory(Workplace):
         shop, layouts = self.shop, self.shop.store.layouts
         try:
             text, version = layouts.index(self.path)
-        except RepositoryNotFound:
+        except (RepositoryNotFound, InvalidReference):  # or a registry, which is no repository
             return None
         if shop.unmade.lacks(self.path, INDEX):
             if not descriptors_of(parse_document(text, INDEX_FILE)):

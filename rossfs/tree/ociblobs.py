@@ -44,18 +44,19 @@ _USUAL = b"sha256"
 class BlobsDirectory(Directory):
     """blobs/ of *layout*: one directory for each algorithm."""
 
-    __slots__ = ("_directories", "_repository", "_shop")
+    __slots__ = ("_directories", "_layout", "_repository", "_shop")
 
     ttl: ClassVar[float] = 0.0
 
     def __init__(self, layout: OciDirectory) -> None:
         super().__init__(layout.shop.number(f"blobs\0{layout.path}".encode()))
+        self._layout = layout
         self._shop = layout.shop
         self._repository = layout.path
         self._directories = {name.encode(): BlobDirectory(layout, name) for name in ALGORITHMS}
 
     def attr(self) -> Attr:
-        return Attr.dated(stat.S_IFDIR | (0o755 if self._shop.writable else 0o555), 0)
+        return self._layout.attr()
 
     def same(self, other: Node) -> bool:
         return isinstance(other, BlobsDirectory) and other._repository == self._repository

@@ -10,11 +10,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from rossfs.errors import RepositoryNotFound
 from rossfs.store import settings
 from rossfs.store.store import Store
+from rossfs.tree.aside import Aside
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.node import Caller
 from rossfs.tree.numbers import Numbers
@@ -39,6 +40,7 @@ class Workshop:
     """The layouts of one mount."""
 
     __slots__ = (
+        "__weakref__",
         "_refusals",
         "_serials",
         "directories",
@@ -71,6 +73,7 @@ class Workshop:
         self.directories: WeakValueDictionary[str, OciDirectory] = WeakValueDictionary()
         self.holding: set[Workplace] = set()
         """Directories that hold what was put aside, which the kernel may forget."""
+        finalize(self, _tidy, self.holding)
         self.unmade = Unmade()
         self._serials = itertools.count(1)
         self._refusals: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -147,6 +150,14 @@ class Workshop:
         if sum(len(place.aside) for place in self.holding) >= MOST_ASIDE:
             _log.warning("oci/ holds %d temporary files already: remove some", MOST_ASIDE)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _tidy(holding: set[Workplace]) -> None:
+    """The mount ended: nobody can rename what was put aside any more."""
+    for place in holding:
+        for node in place.aside.values():
+            if isinstance(node, Staged) and isinstance(node.place, Aside):
+                node.place.discard()
 
 
 class Unmade:

@@ -235,6 +235,20 @@ def test_files_put_aside_are_files(lab: Lab) -> None:
     assert sorted(os.listdir(layout)) == ["blobs", "index.json", "oci-layout"]
 
 
+def test_what_is_put_aside_goes_with_the_mount(lab: Lab, tmp_path: Path) -> None:
+    with mounts.mounted(lab.store, tmp_path / "mnt", tmp_path / "log") as mounted:
+        (mounted.path / "oci/left/.umoci-1").mkdir(parents=True)
+        for name in ("oci-put-blob1", ".umoci-1/blob-1"):
+            (mounted.path / "oci/left" / name).write_bytes(b"left")
+        assert len(os.listdir(lab.store / "incoming/.tmp")) == 2
+        with Store.open(str(lab.store)) as store:
+            store.garbage_collect()
+            assert list(store.fsck()) == []
+        assert (mounted.path / "oci/left/.umoci-1/blob-1").read_bytes() == b"left"
+    assert os.listdir(lab.store / "incoming/.tmp") == []
+    assert os.listdir(lab.oci / "left") == []
+
+
 def test_content_is_mapped_and_replaced_by_itself(lab: Lab) -> None:
     layout = lab.oci / "same"
     layout_in_place(lab, layout)

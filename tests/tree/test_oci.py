@@ -461,6 +461,8 @@ async def test_a_registry_is_no_layout(tool: Tool) -> None:
     await tool.mkdir("localhost:5000")
     error = await error_of(tool.write("localhost:5000/index.json", compact(EMPTY)))
     assert isinstance(error, InvalidReference)
+    await tool.mkdir("localhost:5000/app")
+    assert await names(await tool.directory("localhost:5000")) == {b"app"}
 
 
 async def test_what_is_put_aside_moves_about(store: Store, tool: Tool) -> None:
