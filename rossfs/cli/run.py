@@ -14,7 +14,7 @@ import click
 from rossfs.cli.names import resolve
 from rossfs.cli.platform import image_named
 from rossfs.cli.settings import Settings, pass_settings
-from rossfs.errors import NotFound, TagNotFound, UsageError
+from rossfs.errors import NotFound, UsageError
 from rossfs.fs.mountof import mount_of
 from rossfs.oci.quotation import quote
 from rossfs.store.store import Store
@@ -26,9 +26,6 @@ Examples:
   rossfs run --podman=--runtime=runc --name=web nginx
   rossfs run --print debian
 """
-
-_SHORTEST = 12
-"""Digits of an id: as many as podman shows."""
 
 
 class Call(NamedTuple):
@@ -108,14 +105,10 @@ def _image(path: str, name: str, directory: str) -> str:
     with open(f"{directory}/overlay-images/images.json", "rb") as file:
         images = json.load(file)
     with Store.open(path, read_only=True) as store:
-        try:
-            digest = resolve(store, name).digest
-        except TagNotFound:
-            # Podman's own word for it, which is the digest of the config.
-            ids = [str(image["id"]) for image in images if str(image["id"]).startswith(name)]
-            if len(name) >= _SHORTEST and len(ids) == 1:
-                return ids[0]
-            raise
+        digest = resolve(store, name).digest
+        # Podman's own word for an image is the digest of its config.
+        if any(image["id"] == digest.hex for image in images):
+            return digest.hex
         found = _with(images, f"manifest-{digest}")
         if found is None:
             # An index that no tag names is not there; its image is.
