@@ -178,8 +178,9 @@ class OciDirectory(Workplace):
             parts.append(Entry(LAYOUT, self._layout_file(), stat.S_IFREG))
         if self._has(BLOBS):
             parts.append(Entry(BLOBS, self.blobs(), stat.S_IFDIR))
-        if self._has(INDEX) or (self.path and self._read_index() is not None):
-            parts.append(Entry(INDEX, None, stat.S_IFREG))
+        index = self._read_index() if self.path else None
+        if index is not None:
+            parts.append(Entry(INDEX, index, stat.S_IFREG))
         shown = {entry.name for entry in parts} | self.aside.keys()
         try:
             found = self.shop.store.layouts.directories(self.path)
