@@ -9,8 +9,7 @@ images/sha256/HEX/    one image or index, by digest: manifest.json,
                       each alone, archive/ to load; of an index platforms/ too
 blobs/sha256/HEX      everything that is stored, by the hash of its bytes
 manifests/, indexes/  only the manifests, only the indexes
-oci/REPOSITORY/       an OCI image layout to read and to write: skopeo, umoci,
-                      buildah; its tags are those of tags/REPOSITORY
+oci/REPOSITORY/       an OCI image layout for skopeo, umoci and others to write
 incoming/             write here: what is closed is stored, and becomes a link
 podman/               an image store: podman runs images from it (rossfs run)
 als/                  an additional layer store: podman pull fetches no layer
