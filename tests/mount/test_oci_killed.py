@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rossfs.store.finding import Kind
+from rossfs.store.finding import Kind, Severity
 from rossfs.store.store import Store
 from tests import mounts
 from tests.mount import layouting
@@ -22,8 +22,8 @@ from tests.requirements import require_tools
 pytestmark = pytest.mark.fuse
 
 LAYER = 3_000_000
-SLOWEST = 0.5
-"""Seconds after which a copy is killed, at most: most take about half of it."""
+SLOWEST = 0.3
+"""Seconds after which a copy is killed, at most: most take about that long."""
 
 
 @pytest.fixture
@@ -107,9 +107,11 @@ def test_a_killed_server_leaves_nothing_torn(
                 killed += copy.wait(layouting.DEADLINE) != 0
         finally:
             server.clear()
+        # Content whose .meta was to follow is mended when somebody looks for it.
         findings = list(store.fsck())
         left += len(findings)
-        assert {finding.kind for finding in findings} <= {Kind.LEFTOVER}, findings
+        assert {finding.kind for finding in findings} <= {Kind.LEFTOVER, Kind.METADATA}, findings
+        assert {finding.severity for finding in findings} <= {Severity.NOTE}, findings
         with mounts.mounted(store.paths.root, tmp_path / "mnt", tmp_path / "log") as mounted:
             layout = mounted.path / "oci/killed"
             require_whole(layout)
@@ -118,4 +120,4 @@ def test_a_killed_server_leaves_nothing_torn(
             assert len(layouting.tags(layout)) == turn + 1
         store.garbage_collect()
         assert list(store.fsck()) == []
-    print(f"{killed} of {count} copies failed, {left} unfinished files found")
+    print(f"{killed} of {count} copies failed, {left} unfinished files and such found")
