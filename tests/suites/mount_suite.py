@@ -145,7 +145,11 @@ def links_lead_somewhere_within_the_mount(mount: Path) -> None:
         assert len(text) == status.st_size, entry.path
         target = os.path.realpath(entry.path)
         assert target.startswith(f"{top}/"), entry.path
-        place, _algorithm, name = os.path.relpath(target, top).split("/")
+        place, above, name, *more = os.path.relpath(target, top).split("/")
+        if place == "podman":  # overlay/l/<short> of containers/storage
+            assert (above, len(name), more) == ("overlay", 64, ["diff"]), entry.path
+            continue
+        assert not more, entry.path
         assert (place, len(name)) in {("images", 64), ("images", 128), ("blobs", 64)}, entry.path
 
 
