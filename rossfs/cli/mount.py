@@ -43,7 +43,7 @@ Options behind -o, separated by commas:
   cache=DIR             where tables of layers are kept (default: cache/ of the store, or
                         the user's cache where that cannot be written)
   cache_size=SIZE       how much they may take, as 500M or 4G (default: 4G)
-  readahead=KIB         how far the kernel reads ahead (default: 1024, where the mounting user
+  readahead=KIB         how far the kernel reads ahead (default: 2048, where the mounting user
                         may set it)
   nowakeful             let processors sleep between two requests that follow one another
                         (saves power, answers later; only root can keep them awake)

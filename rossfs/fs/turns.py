@@ -37,6 +37,10 @@ SPIN = 400e-6
 """Seconds that the next request is awaited without sleeping: what a program does with the names of
 a directory takes a quarter of it."""
 
+BRIEF = 100e-6
+"""The same after a request that was for pyfuse3: a thread may be at work for it, which needs the
+interpreter, too."""
+
 BUSY = 1e-3
 """Seconds since the last request within which there is a rush: only then it is worth it."""
 
@@ -130,6 +134,7 @@ class _Lowlevel:
         self._wakefulness = wakefulness
         self._left = FAIR
         self._last = 0.0
+        self._spin = SPIN
         self._crowded = 0.0
 
     def __getattr__(self, name: str) -> object:
@@ -178,6 +183,7 @@ class _Lowlevel:
             now = time.monotonic()
             if some:
                 self._last = now
+                self._spin = BRIEF if passed_on else SPIN
                 if passed_on:
                     return True
             if not self._goes_on(now):
@@ -196,7 +202,7 @@ class _Lowlevel:
             fd = self._device.fd
             return fd < _SELECTABLE and bool(select.select((fd,), (), (), NAP)[0])
         ready, clock = self._poll.poll, time.monotonic
-        end = now + SPIN
+        end = now + self._spin
         while now < end:
             os.sched_yield()
             if ready(0):
