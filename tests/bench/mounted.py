@@ -37,7 +37,7 @@ def is_mounted(path: str) -> bool:
 def serving(
     command: Sequence[str],
     mountpoint: str,
-    read_ahead: int = 1024,
+    read_ahead: int = 2048,
     limit: float = LIMIT,
     output: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:

@@ -278,7 +278,7 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> Questions:
 async def test_in_a_rush_the_next_request_is_awaited_without_sleeping(
     lowlevel: _Lowlevel, device: Piped, monkeypatch: pytest.MonkeyPatch, requests: bytes
 ) -> None:
-    for name in ("SPIN", "BUSY", "TAKEN"):
+    for name in ("SPIN", "BRIEF", "BUSY", "TAKEN"):
         monkeypatch.setattr(turns, name, DEADLINE)
     await _rush(lowlevel, device)
     thread = threading.Timer(0.02, device.ask, (requests,))
@@ -315,6 +315,7 @@ async def test_where_others_want_the_processor_nobody_asks_again(
 ) -> None:
     monkeypatch.setattr(turns, "BUSY", DEADLINE)
     monkeypatch.setattr(turns, "SPIN", DEADLINE)
+    monkeypatch.setattr(turns, "BRIEF", DEADLINE)
     monkeypatch.setattr(turns, "CROWDED", DEADLINE)
     monkeypatch.setattr(turns, "TAKEN", -1.0)
     await _rush(lowlevel, device)
