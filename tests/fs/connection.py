@@ -6,6 +6,9 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Iterator
+
+import pytest
 
 from rossfs.fs import wire
 from rossfs.fs.boundary import Boundary
@@ -84,3 +87,15 @@ class Place:
         for thread in threading.enumerate():
             if thread.name == "notices":
                 thread.join(PATIENCE)
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def place(answers: Answers) -> Iterator[Place]:
+    place = Place(answers.all())
+    yield place
+    place.close()

@@ -5,7 +5,7 @@ import gc
 import os
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -25,19 +25,6 @@ from tests.fs.connection import (
     answer,
     request,
 )
-
-
-@pytest.fixture
-def answers() -> Answers:
-    return Answers()
-
-
-@pytest.fixture
-def place(answers: Answers) -> Iterator[Place]:
-    place = Place(answers.all())
-    yield place
-    place.close()
-
 
 # Answers
 

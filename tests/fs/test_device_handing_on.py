@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,18 +17,6 @@ from tests.fs.connection import (
     answer,
     request,
 )
-
-
-@pytest.fixture
-def answers() -> Answers:
-    return Answers()
-
-
-@pytest.fixture
-def place(answers: Answers) -> Iterator[Place]:
-    place = Place(answers.all())
-    yield place
-    place.close()
 
 
 def test_libfuse_reads_what_is_handed_on_and_writes_to_the_kernel(
