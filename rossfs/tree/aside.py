@@ -35,6 +35,12 @@ class Aside(Place):
         return self._path
 
     @property
+    def mapped(self) -> bool:
+        """Tools for layouts are written in Go, whose os.CreateTemp opens for reading, too, what is
+        only written."""
+        return False
+
+    @property
     def reason(self) -> bytes | None:
         if self.refusal is None:
             return None

@@ -43,6 +43,11 @@ class Part(Place):
         self._where = f"oci/{repository}/{name}"
         self.repository = repository
 
+    @property
+    def mapped(self) -> bool:
+        """As what is put aside (`Aside`)."""
+        return False
+
     def size(self) -> int:
         return self._size
 

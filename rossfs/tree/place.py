@@ -36,6 +36,11 @@ class Place(abc.ABC):
         return False
 
     @property
+    def mapped(self) -> bool:
+        """Whether a program that writes it may map it, too (mmap(2) with MAP_SHARED)."""
+        return True
+
+    @property
     def reason(self) -> bytes | None:
         """Why it was refused and waits."""
         return None

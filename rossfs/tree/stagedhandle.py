@@ -25,9 +25,10 @@ class StagedHandle(Handle):
         self._staged = staged
         self._descriptor = descriptor
         self.writing = is_writing(flags)
-        # Without the page cache each write(2) is one request, twice as fast; but a mapping needs
-        # pages (mmap(2) with MAP_SHARED is for files open for both).
-        self.direct_io = descriptor < 0
+        # Without the page cache each write(2) is one request; with it it is three, one for
+        # security.capability and two for what begins within a page.  But a mapping needs pages
+        # (mmap(2) with MAP_SHARED is for files open for both).
+        self.direct_io = self.writing and (descriptor < 0 or not staged.place.mapped)
         self.appending = self.direct_io and bool(flags & os.O_APPEND)
         """The end is where we have it: the kernel may know the size of another moment.  (What it
         writes from its pages has its place already.)"""

@@ -11,9 +11,11 @@ from rossfs.store.store import Store
 from rossfs.tree.incoming import IncomingDirectory, incoming_directory
 from rossfs.tree.node import AttrChange
 from rossfs.tree.numbers import Numbers
+from rossfs.tree.staged import Staged
 from rossfs.tree.uploads import Uploads
 from tests.builders import digest_of
 from tests.suites.directory_suite import CALLER
+from tests.tree.layouts import Tool, top_of
 from tests.tree.writing import close, create, pinned, waiting, write
 
 
@@ -81,3 +83,24 @@ async def test_o_trunc_empties_and_o_rdonly_does_not(directory: IncomingDirector
     assert node.attr().size == 0
     await close(handle)
     assert (await waiting(directory, b".x.abcdef")).attr().size == 0
+
+
+@pytest.mark.parametrize("name", ["oci-put-blob1", f"blobs/sha256/{'0' * 64}", "index.json"])
+async def test_tools_for_layouts_need_no_pages_even_if_they_open_for_reading_too(
+    store: Store, numbers: Numbers, name: str
+) -> None:
+    tool = Tool(top_of(store, numbers))
+    await tool.mkdir("app/blobs/sha256")
+    directory, last = await tool.split(f"app/{name}")
+    _, handle = await directory.create(last, 0o600, os.O_RDWR | os.O_CREAT | os.O_EXCL, tool.caller)
+    assert handle.direct_io
+    await handle.write(0, b"{}")
+    assert bytes(await handle.read(0, 10)) == b"{}"
+    await handle.release()
+    if name == "oci-put-blob1":
+        node = await tool.find(f"app/{name}")
+        assert isinstance(node, Staged)
+        reader = await node.open(os.O_RDONLY, tool.caller)
+        assert not reader.direct_io
+        await close(reader)
+        await directory.unlink(last, tool.caller)
