@@ -27,6 +27,10 @@ from rossfs.oci.mediatype import layer_extension
 LINK_LENGTH = 26
 """Characters of the short name of a layer (overlay.go, idLength)."""
 
+MOST_BELOW = 24
+"""Layers below one that it has one by one: podman gives the kernel a path of each of them in the
+mount, on one page (overlay.go), and knows no more than 128.  More are one directory, merged."""
+
 _NO_TIME = "1970-01-01T00:00:00Z"
 
 # archive.Compression (containers/storage pkg/archive).
@@ -104,8 +108,12 @@ class StoreLayer(NamedTuple):
     @property
     def link(self) -> str:
         """Its short name in overlay/l/: containers keep it, so it is the same in every mount."""
-        name = sha256(b"rossfs link " + self.id.encode()).digest()
-        return b32encode(name).decode()[:LINK_LENGTH]
+        return _short(b"rossfs link " + self.id.encode())
+
+    @property
+    def merged_link(self) -> str:
+        """The same for all layers up to this one, merged."""
+        return _short(b"rossfs merged " + self.id.encode())
 
     def as_json(self) -> dict[str, Any]:
         """The members that layers.json has for it."""
@@ -127,12 +135,17 @@ class StoreLayer(NamedTuple):
 class ImageStore:
     """What there is to show at one moment.  Never changes."""
 
-    __slots__ = ("images", "images_json", "layers", "layers_json", "links")
+    __slots__ = ("images", "images_json", "layers", "layers_json", "links", "merged_links")
 
     def __init__(self, images: Iterable[StoreImage], layers: Iterable[StoreLayer]) -> None:
         self.images: Mapping[str, StoreImage] = {image.id: image for image in images}
         self.layers: Mapping[str, StoreLayer] = {layer.id: layer for layer in layers}
         self.links: Mapping[str, str] = {layer.link: layer.id for layer in self.layers.values()}
+        self.merged_links: Mapping[str, str] = {
+            layer.merged_link: layer.id
+            for layer in self.layers.values()
+            if layer.position >= MOST_BELOW
+        }
         self.images_json = _array(image.as_json() for image in self.images.values())
         self.layers_json = _array(layer.as_json() for layer in self.layers.values())
 
@@ -146,6 +159,8 @@ class ImageStore:
     def lower(self, layer: StoreLayer) -> bytes:
         """The text of overlay/<id>/lower, the nearest first; empty for the lowest layer."""
         below = self.chain(layer)[-2::-1]
+        if len(below) > MOST_BELOW:
+            return f"l/{below[0].merged_link}".encode()
         return ":".join(f"l/{one.link}" for one in below).encode()
 
 
@@ -156,6 +171,10 @@ def layer_ids(diff_ids: Sequence[Digest]) -> Iterator[str]:
         text = f"{above}+{diff_id.hex}".encode()
         above = sha256(text).hexdigest() if above else diff_id.hex
         yield above
+
+
+def _short(text: bytes) -> str:
+    return b32encode(sha256(text).digest()).decode()[:LINK_LENGTH]
 
 
 def go_time(text: str | None) -> str:

@@ -65,11 +65,11 @@ class ImageTrees:
         "_absent",
         "_damaged",
         "_numbers",
-        "_recent",
         "_stacked",
         "_tar_number",
         "_trees",
         "layers",
+        "recent",
         "store",
         "workers",
     )
@@ -79,7 +79,7 @@ class ImageTrees:
         self.layers = layers
         self._numbers = numbers
         self._trees = trees
-        self._recent = Recent()
+        self.recent = Recent()
         self._tar_number = numbers.family(b"layer tar")
         self.workers = Workers()
         self._stacked: WeakValueDictionary[Digest, Stacked] = WeakValueDictionary()
@@ -135,7 +135,8 @@ class ImageTrees:
             for layer, step in zip(opened.layers, opened.history, strict=True)
         ]
         number = self._rootfs_number(shown)
-        return RootfsTree(number, opened, inodes, shown.ino, self._recent)
+        digest = opened.image.digest
+        return RootfsTree(number, digest, opened.rootfs, inodes, shown.ino, self.recent)
 
     def _rootfs_number(self, shown: Shown) -> int:
         return self._numbers.tree(b"rootfs" + shown.place.raw + shown.image.digest.raw)

@@ -22,6 +22,7 @@ from rossfs.oci.quotation import quote
 from rossfs.tree.imagetrees import ImageTrees
 from rossfs.tree.numbers import TREE_SHIFT, Numbers
 from rossfs.tree.overlaylayer import OverlayTree, Stacked
+from rossfs.tree.rootfs import RootfsTree
 from rossfs.tree.trees import Trees
 
 _LINES = 10
@@ -68,6 +69,28 @@ class OverlayTrees:
         """As `open`, of a layer blob of which nobody knows what is below it; less is right then
         (OverlayForm).  InvalidLayer, BlobNotFound, Damaged."""
         return self._show(place, await self._inside.lone(digest), 0, parent)
+
+    def merged(self, place: bytes) -> RootfsTree | None:
+        """As `get`, of several layers merged."""
+        tree = self._trees.get(self._number(place))
+        if not isinstance(tree, RootfsTree):
+            return None
+        self._trees.hold(tree)
+        return tree
+
+    async def open_merged(self, place: bytes, image: Image, count: int, parent: int) -> RootfsTree:
+        """Load the tree of the lowest *count* layers of *image* (at least one), merged: what
+        overlayfs makes of them one by one.  Errors as `open`."""
+        stacked = await self._inside.stacked(image)
+        tree = self.merged(place)
+        if tree is None:
+            rootfs, layers = stacked.rootfs.lowest(count), stacked.layers[:count]
+            digest, recent = layers[-1].layer.digest, self._inside.recent
+            tree = RootfsTree(self._number(place), digest, rootfs, layers, parent, recent)
+            self._trees.hold(tree)
+            for inodes in layers:
+                self._tell(inodes.layer)
+        return tree
 
     def _show(self, place: bytes, stacked: Stacked, position: int, parent: int) -> OverlayTree:
         tree = self.get(place)

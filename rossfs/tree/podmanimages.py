@@ -38,12 +38,27 @@ class VersionFile(BytesFile):
         self._name = name
 
 
+class LockFile(VersionFile):
+    """What tells a process that has read a table whether it is to read it again.
+
+    A table itself is never an old one, so this may be, for a second: podman opens it a hundred
+    times for each command.
+    """
+
+    __slots__ = ()
+
+    ttl: ClassVar[float] = 1.0
+
+
 def listed(number: Number, name: bytes, data: bytes, modified_ns: int) -> dict[bytes, Node]:
     """<name>.json with *data*, and <name>.lock, which says which version that is: 64 characters, as
     many as containers/storage reads (lockfile.go)."""
     version = sha256(data).hexdigest().encode()
-    files = ((b"%b.lock" % name, version), (b"%b.json" % name, data))
-    return {path: VersionFile(number, path, text, modified_ns) for path, text in files}
+    lock, table = b"%b.lock" % name, b"%b.json" % name
+    return {
+        lock: LockFile(number, lock, version, modified_ns),
+        table: VersionFile(number, table, data, modified_ns),
+    }
 
 
 class ImagesDirectory(Directory):

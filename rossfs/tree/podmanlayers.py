@@ -3,7 +3,8 @@
     <id>/diff/     the layer in overlay form (overlaytrees.py)
     <id>/link      its short name
     <id>/lower     the short names of the layers below, the nearest first; the lowest has none
-    l/<link>       -> ../<id>/diff
+    <id>/rootfs/   the layer and all below it, merged; listed nowhere
+    l/<link>       -> ../<id>/diff, or ../<id>/rootfs: one directory instead of many layers
 
 Layers are opened when somebody goes into one: then all of an image, for podman wants all of them.
 """
@@ -34,11 +35,13 @@ from rossfs.tree.node import (
 from rossfs.tree.overlaylayer import OverlayTree, Stacked
 from rossfs.tree.overlaytrees import OverlayTrees
 from rossfs.tree.podmanview import PodmanView
+from rossfs.tree.rootfs import RootfsTree
 from rossfs.tree.static import BytesFile, FixedSymlink
 
 Number = Callable[[bytes], int]
 
 DIFF = b"diff"
+MERGED = b"rootfs"
 LINKS = b"l"
 
 
@@ -66,9 +69,18 @@ class StoreLayers:
         text = b"../%b/diff" % layer.id.encode()
         return FixedSymlink(self.number(b"l " + layer.id.encode()), text)
 
+    def merged_link(self, layer: str) -> Node:
+        """l/<link> of the layer with the id *layer* and all below it."""
+        text = f"../{layer}/rootfs".encode()
+        return FixedSymlink(self.number(b"l merged " + layer.encode()), text)
+
     def tree(self, layer: str) -> OverlayTree | None:
         """The tree of the layer with the id *layer* if it is loaded."""
         return self.overlays.get(_place(layer))
+
+    def merged(self, layer: str) -> RootfsTree | None:
+        """As `tree`, with all layers below it."""
+        return self.overlays.merged(_merged_place(layer))
 
     def tree_ino(self, layer: str) -> int:
         """The number of its diff/, loaded or not."""
@@ -80,6 +92,13 @@ class StoreLayers:
         image, stacked = await self._opened(layer)
         await self.overlays.open(_place(layer.id), image, layer.position, parent)
         del stacked  # it was there all the time
+
+    async def open_merged(self, layer: StoreLayer, parent: int) -> None:
+        """As `open`, with all layers below it."""
+        image, stacked = await self._opened(layer)
+        place = _merged_place(layer.id)
+        await self.overlays.open_merged(place, image, layer.position + 1, parent)
+        del stacked
 
     async def stacked(self, layer: StoreLayer) -> Stacked:
         """The layers of an image in which *layer* is at its position.
@@ -122,6 +141,10 @@ class StoreLayers:
 
 def _place(layer: str) -> bytes:
     return b"podman " + layer.encode()
+
+
+def _merged_place(layer: str) -> bytes:
+    return b"podman merged " + layer.encode()
 
 
 class OverlayStoreDirectory(Directory):
@@ -171,13 +194,20 @@ class LinksDirectory(Directory):
 
     def lookup(self, name: bytes) -> Node | None:
         link = name.decode("latin-1")
-        store = self._layers.view.find(lambda store: link in store.links)
+        view = self._layers.view
+        store = view.find(lambda store: link in store.links or link in store.merged_links)
         one = store.links.get(link)
-        return None if one is None else self._layers.link(store.layers[one])
+        if one is not None:
+            return self._layers.link(store.layers[one])
+        merged = store.merged_links.get(link)
+        return None if merged is None else self._layers.merged_link(merged)
 
     def entries(self) -> Listing:
-        layers = self._layers.view.current().layers.values()
-        return Entries(Entry(one.link.encode(), self._layers.link(one)) for one in layers)
+        store, layers = self._layers.view.current(), self._layers
+        entries = [Entry(one.link.encode(), layers.link(one)) for one in store.layers.values()]
+        for link, one in store.merged_links.items():
+            entries.append(Entry(link.encode(), layers.merged_link(one)))
+        return Entries(entries)
 
     async def settle(self) -> None:
         await self._layers.view.settle()
@@ -186,7 +216,7 @@ class LinksDirectory(Directory):
 class LayerDirectory(Directory):
     """One layer: its id says what it and all below it are, so nothing here changes."""
 
-    __slots__ = ("_files", "_layers", "layer")
+    __slots__ = ("_files", "_layers", "_wanted", "layer")
 
     ttl: ClassVar[float] = FOREVER
     negative_ttl: ClassVar[float] = FOREVER
@@ -197,6 +227,7 @@ class LayerDirectory(Directory):
         self.layer = layer
         self._layers = layers
         self._files: dict[bytes, Node] = {}
+        self._wanted = DIFF
         texts = {b"link": layer.link.encode()}
         if layer.parent:
             texts[b"lower"] = layers.view.known().lower(layer)
@@ -211,19 +242,29 @@ class LayerDirectory(Directory):
         return isinstance(other, LayerDirectory) and other.layer.id == self.layer.id
 
     def lookup(self, name: bytes) -> Node | None:
-        if name != DIFF:
+        tree: OverlayTree | RootfsTree | None
+        if name == DIFF:
+            tree = self._layers.tree(self.layer.id)
+        elif name == MERGED:
+            tree = self._layers.merged(self.layer.id)
+        else:
             return self._files.get(name)
-        tree = self._layers.tree(self.layer.id)
         if tree is None:
+            self._wanted = name
             raise Unsettled
         return tree.root
 
     def entries(self) -> Listing:
-        """diff/ by name only: listing all layers must not open them."""
+        """diff/ by name only: listing all layers must not open them.  Without rootfs/, or programs
+        that walk would meet each layer once for every one above it."""
         ino = self._layers.tree_ino(self.layer.id)
         entries = [Entry(name, node) for name, node in self._files.items()]
         return Entries([Entry(DIFF, None, stat.S_IFDIR, ino), *entries])
 
     async def settle(self) -> None:
-        """Open the layer."""
-        await self._layers.open(self.layer, self.ino)
+        """Open the layer, or all up to it."""
+        # No await since lookup: it is what this caller wants.
+        if self._wanted == MERGED:
+            await self._layers.open_merged(self.layer, self.ino)
+        else:
+            await self._layers.open(self.layer, self.ino)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from rossfs.image.merged import Merged, Place
-from rossfs.image.opened import OpenedImage
 from rossfs.image.record import LOWER_LINK, RECORD, RECORD_SIZE
 from rossfs.image.rootfs import Rootfs
 from rossfs.oci.digest import Digest
@@ -45,16 +44,19 @@ class RootfsTree(Tree):
     def __init__(
         self,
         number: int,
-        opened: OpenedImage,
+        digest: Digest,
+        rootfs: Rootfs,
         layers: Sequence[LayerInodes],
         parent: int,
         recent: Recent,
     ) -> None:
+        """*digest*: of the image that *rootfs* is of, or of the highest layer if it is a part of
+        one; *layers*: the inodes of each of its layers."""
         super().__init__(number)
         self.recent = recent
         self.base = number << TREE_SHIFT
-        self.digest: Digest = opened.image.digest
-        self.rootfs: Rootfs = opened.rootfs
+        self.digest = digest
+        self.rootfs = rootfs
         self.layers = layers
         self.parent = parent
         """The number of the directory that rootfs/ is in."""

@@ -96,8 +96,13 @@ class BytesHandle(Handle):
 
     __slots__ = ("_data",)
 
+    passive: ClassVar[bool] = True
+
     def __init__(self, data: bytes) -> None:
         self._data = data
+
+    def read_ready(self, offset: int, size: int) -> bytes:
+        return self._data[offset : offset + size]
 
     async def read(self, offset: int, size: int) -> bytes:
         return self._data[offset : offset + size]

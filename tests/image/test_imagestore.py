@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rossfs.image.imagenames import podman_names
 from rossfs.image.imagestore import (
+    MOST_BELOW,
     BigData,
     ImageStore,
     StoreImage,
@@ -86,6 +87,23 @@ def test_the_layers_below_are_named_nearest_first() -> None:
     assert store.lower(middle) == f"l/{low.link}".encode()
     assert store.lower(top) == f"l/{middle.link}:l/{low.link}".encode()
     assert store.links[top.link] == top.id
+
+
+def test_more_layers_below_one_than_podman_can_name_are_one_directory() -> None:
+    layers: list[StoreLayer] = []
+    for position, one in enumerate(layer_ids([A] * (MOST_BELOW + 2))):
+        above = layers[-1].id if layers else ""
+        layers.append(layer(A, above)._replace(id=one, position=position))
+    store = ImageStore((), layers)
+    paths = store.lower(layers[MOST_BELOW]).split(b":")
+    assert len(paths) == MOST_BELOW
+    # On a page with the directories that podman adds, in a mount with a path of 100 characters.
+    assert sum(100 + len("/podman/overlay/:") + len(path) for path in paths) < 4096 - 512
+    below = layers[MOST_BELOW]
+    assert store.lower(layers[MOST_BELOW + 1]) == f"l/{below.merged_link}".encode()
+    assert store.merged_links[below.merged_link] == below.id
+    # Containers keep it.
+    assert layer(A).merged_link == "BWFB45KDTMT5G62LHGDPQCD534"
 
 
 def test_tables_are_json() -> None:

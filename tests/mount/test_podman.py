@@ -182,6 +182,28 @@ def test_whiteouts_mean_what_the_specification_says(podman: Podman) -> None:
     ]
 
 
+@pytest.mark.parametrize("count", [26, 130])
+def test_images_of_many_layers_run(podman: Podman, count: int) -> None:
+    """Podman itself can name 69 of them in a mount with a short path, and 127 of its own."""
+    steps = [
+        Layer().file(f"f{number}", b"x").file("top", b"%d" % number) for number in range(count)
+    ]
+    undone = Layer().whiteout("f1").directory("e").opaque("e")
+    image_of(base(), *steps[1:], undone).put(podman.store, "lab/deep:v1")
+    options = ("--name=deep", *OPTIONS[1:], "--pull=never", "lab/deep:v1", "sh", "-c")
+    script = "cat /top; ls / | grep -c f; ls /e; echo more >>/top; rm /f2 /a/x; mkdir /new"
+    assert podman("run", *options, script) == f"{count - 1}{count - 2}\n"
+    changes = set(podman("diff", "deep").split("\n"))
+    assert {"C /top", "D /f2", "D /a/x", "A /new"} <= changes
+    podman("commit", "-q", "deep", "localhost/deeper:v1")
+    assert podman.run("localhost/deeper:v1", "cat /top; ls / | grep -c f") == (
+        f"{count - 1}more\n{count - 3}\n"
+    )
+    podman("rm", "deep")
+    podman("rmi", "localhost/deeper:v1")
+    mounts.rossfs("--store", podman.store.root, "untag", "lab/deep:v1")
+
+
 def test_a_container_writes_and_is_committed(podman: Podman) -> None:
     script = "echo new >/etc/new; echo more >>/etc/passwd; rm -r /a; mkdir /a; touch /a/z"
     options = ("--name=one", *OPTIONS[1:], "--pull=never")

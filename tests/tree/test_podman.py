@@ -316,3 +316,17 @@ async def test_numbers_are_those_of_another_mount_with_the_same_key(
         name: node and node.ino for name, node in again.items()
     }
     assert await find(podman.root, b"nothing") is None
+
+
+async def test_a_lock_is_believed_for_a_second_and_a_table_never(
+    podman: Podman, stack: Digest
+) -> None:
+    """Podman opens locks a hundred times for each command, and reads tables when it starts."""
+    for name in (b"overlay-images/images", b"overlay-layers/layers"):
+        lock, table = await podman.at(name + b".lock"), await podman.at(name + b".json")
+        assert isinstance(lock, File)
+        assert isinstance(table, File)
+        assert (lock.ttl, table.ttl) == (1.0, 0.0)
+        handle = await lock.open(os.O_RDONLY, CALLER)
+        assert handle.passive
+        assert handle.read_ready(0, 100) == await podman.read(name + b".lock")
