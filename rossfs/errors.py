@@ -30,6 +30,7 @@ shell gets.
         RangeError              EINVAL    2
         StoreFull               ENOSPC    7
         CacheFull               ENOSPC    7   no room for what is derived
+        TooManyFiles            EMFILE    1   this process, or the machine, may open no more files
         MountFailed             EIO       8
         Interrupted             EINTR     130
 
@@ -243,6 +244,13 @@ class CacheFull(RossfsError):
 
     errno = _errno.ENOSPC
     exit_status = 7
+
+
+class TooManyFiles(RossfsError):
+    """This process may open no more files, or the machine (`errno` says ENFILE then).  No OSError:
+    who passes over files that cannot be opened must not take this for one of them."""
+
+    errno = _errno.EMFILE
 
 
 class MountFailed(RossfsError):

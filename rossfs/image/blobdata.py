@@ -38,6 +38,12 @@ class BlobBytes:
         """Bytes of the blob.  BlobNotFound, Damaged."""
         return self._opened().size
 
+    @property
+    def nameless(self) -> bool:
+        """Whether the file is open and was deleted, so that it could not be opened again."""
+        opened = self._open
+        return opened is not None and opened.nameless
+
     def read(self, offset: int, length: int) -> bytes:
         """Return a range; fewer bytes than *length* only at the end.
 
@@ -120,6 +126,10 @@ class _Open:
     def __del__(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+
+    @property
+    def nameless(self) -> bool:
+        return os.fstat(self._fd).st_nlink == 0
 
     def read(self, offset: int, length: int) -> bytes:
         length = max(0, min(length, self.size - offset))

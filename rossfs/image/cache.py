@@ -24,9 +24,10 @@ import time
 import uuid
 from typing import NamedTuple
 
-from rossfs.errors import CacheFull
+from rossfs.errors import CacheFull, TooManyFiles
 from rossfs.image.temporary import Temporary
 from rossfs.store import smallfile
+from rossfs.store.descriptors import open_file
 
 DEFAULT_LIMIT = 4 << 30
 """Bytes of all files together."""
@@ -107,12 +108,16 @@ class Cache:
         path = self._path(name)
         with temporary:
             fd = os.dup(temporary.fileno())
-            if temporary.path is not None and os.fstat(fd).st_size <= self.limit:
-                with contextlib.suppress(OSError):
-                    os.rename(temporary.path, path)
-                    temporary.renamed()
-                    fcntl.flock(fd, fcntl.LOCK_UN)
-                self._evict(keep=name)
+            try:
+                if temporary.path is not None and os.fstat(fd).st_size <= self.limit:
+                    with contextlib.suppress(OSError):
+                        os.rename(temporary.path, path)
+                        temporary.renamed()
+                        fcntl.flock(fd, fcntl.LOCK_UN)
+                    self._evict(keep=name)
+            except BaseException:
+                os.close(fd)
+                raise
         return fd
 
     def discard(self, name: str) -> None:
@@ -153,10 +158,10 @@ class Cache:
             path = f"{self.directory}/.rossfs-{uuid.uuid4().hex}"
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
-                fd = os.open(path, flags, 0o600)
+                fd = open_file(path, flags, 0o600)
             except FileNotFoundError:
                 os.makedirs(self.directory, self.mode, exist_ok=True)
-                fd = os.open(path, flags, 0o600)
+                fd = open_file(path, flags, 0o600)
             try:
                 # The umask does not decide what other users of a shared store may read.
                 os.fchmod(fd, self.mode & 0o644)
@@ -176,7 +181,7 @@ class Cache:
         files = []
         with contextlib.suppress(OSError), os.scandir(self.directory or "") as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, TooManyFiles):
                     if _NAME.fullmatch(entry.name):
                         status = entry.stat(follow_symlinks=False)
                         files.append(_File(status.st_mtime_ns, status.st_size, entry.name))

@@ -75,10 +75,20 @@ class CopiedData:
         """Make the copy now, if the cache has none; errors as `read`."""
         self._opened()
 
+    @property
+    def busy(self) -> bool:
+        """Whether the copy is being opened or made."""
+        return self._lock.locked()
+
     def close(self) -> None:
-        """Let go of the copy and of what is decoded; the next read opens it again."""
-        with self._lock:
+        """Let go of the copy and of what is decoded, if it is not being made; the next read opens
+        it again."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             framed, self._framed, self._live = self._framed, None, None
+        finally:
+            self._lock.release()
         if framed is not None:
             framed.close()
 

@@ -187,10 +187,9 @@ class GzipData:
         return end <= span.end
 
     def close(self) -> None:
-        """Forget what is decoded, and close the seek points."""
+        """Forget what is decoded.  The seek points are closed when nobody refers to them."""
         self._spans.clear()
         self._handed.clear()
-        self._points.close()
 
     def _claim(self, number: int) -> _Span:
         start = self._points.start(number)

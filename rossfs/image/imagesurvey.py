@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rossfs.errors import InvalidDocument, NotFound, RossfsError
+from rossfs.errors import InvalidDocument, NotFound, RossfsError, TooManyFiles
 from rossfs.image.cache import Cache
 from rossfs.image.configuration import config_of
 from rossfs.image.imagenames import podman_names
@@ -127,6 +127,8 @@ class Survey:
             for digest in self._store.list_manifests():
                 try:
                     self._add(found, digest)
+                except TooManyFiles:
+                    raise
                 except (_LeftOut, RossfsError):
                     continue
             for name, (_, _, image) in sorted(names.items()):
@@ -155,6 +157,8 @@ class Survey:
             if tagged is None:
                 return
             image = self._through(tagged.digest, found)
+        except TooManyFiles:
+            raise
         except (_LeftOut, RossfsError) as error:
             self._tell(f"{tag} is not in podman/: {error}")
             return

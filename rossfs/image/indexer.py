@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 
 from rossfs import errors
-from rossfs.errors import IndexingFailed, RossfsError
+from rossfs.errors import IndexingFailed, RossfsError, TooManyFiles
 from rossfs.image.cache import Cache
 from rossfs.image.indexing import index_file
 from rossfs.oci.digest import Digest
@@ -63,14 +63,14 @@ def _index_apart(
     fd: int, digest: Digest, cache: Cache, told: Callable[[int], None] | None
 ) -> dict[str, int]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, open(os.memfd_create("complaints"), "w+b") as complaints:
-        with theirs:
-            process = subprocess.Popen(
-                _command(digest, cache),
-                stdin=fd,
-                stdout=theirs.fileno(),
-                stderr=complaints,
-            )
+    with ours, theirs, open(os.memfd_create("complaints"), "w+b") as complaints:
+        process = subprocess.Popen(
+            _command(digest, cache),
+            stdin=fd,
+            stdout=theirs.fileno(),
+            stderr=complaints,
+        )
+        theirs.close()
         try:
             made = _answer(ours, told)
         except BaseException:
@@ -111,7 +111,7 @@ def _answer(ours: socket.socket, told: Callable[[int], None] | None) -> dict[str
                 # The kernel leaves out those for which this process has no descriptors left.
                 for fd in fds:
                     os.close(fd)
-                raise IndexingFailed("no room for the tables of a layer: too many open files")
+                raise TooManyFiles("the tables of a layer cannot be opened")
             return dict(zip(kinds, fds, strict=True))
         elif kind == b"E":
             name, _, reason = text.decode("utf-8", "surrogateescape").partition("\n")

@@ -20,7 +20,7 @@ from rossfs.store.hashing import BUFFER
 class Layer:
     """An opened layer.  Thread safe, but for `close`; also closed when nobody refers to it."""
 
-    __slots__ = ("__weakref__", "_data", "digest", "size", "toc")
+    __slots__ = ("__weakref__", "_data", "digest", "leases", "size", "toc")
 
     def __init__(self, digest: Digest, size: int, toc: Toc, data: LayerData) -> None:
         self.digest = digest
@@ -28,6 +28,8 @@ class Layer:
         """Bytes of the blob."""
         self.toc = toc
         self._data = data
+        self.leases = data.leases
+        """For who has files of it open: they stay readable when the blob is deleted."""
 
     @property
     def diff_id(self) -> Digest:

@@ -1,7 +1,9 @@
 """The uncompressed bytes of one layer at any offset, whatever its compression.
 
 What a compression needs for that is opened, and made where it is missing, when the first byte is
-asked for.  A table that turns out to be wrong is made again, once; wrong bytes are never given.
+asked for: the blob and at most one table.  Both may be closed at any time (store/descriptors.py),
+and are opened again as they were at first.  A table that turns out to be wrong is made again, once;
+wrong bytes are never given.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from rossfs.image.cache import Cache
 from rossfs.image.compression import HEAD, Compression, detect
 from rossfs.image.copieddata import CopiedData
 from rossfs.image.gzipdata import GzipData
+from rossfs.image.leases import Leases
 from rossfs.image.packed import Packed
 from rossfs.image.plaindata import PlainData
 from rossfs.image.seekpoints import SeekPoints
 from rossfs.image.spans import SpanCache
-from rossfs.image.tables import FRAMES, POINTS, TOC, Tables
+from rossfs.image.tables import FRAMES, KINDS, POINTS, TOC, Tables
 from rossfs.oci.digest import Digest
+from rossfs.store.contents import Contents
+from rossfs.store.descriptors import Descriptors
 
 _log = logging.getLogger("rossfs.image")
 
@@ -38,36 +43,47 @@ class RandomAccess(Protocol):
         """As `read`, if it needs no wait and little decoding; else None."""
 
     def close(self) -> None:
-        """Forget what is decoded."""
+        """Forget what is decoded.  Does not wait; who is reading goes on."""
 
 
 class LayerData:
     """The tar of one layer.  Thread safe."""
 
     __slots__ = (
-        "_blob", "_cache", "_data", "_length", "_lock", "_make", "_spans", "_tables", "prepared",
+        "__weakref__", "_blob", "_cache", "_contents", "_data", "_files", "_length", "_lock",
+        "_make", "_spans", "_tables", "leases", "prepared", "used",
     )  # fmt: skip
 
     def __init__(
         self,
-        blob: BlobBytes,
+        contents: Contents,
         tables: Tables,
         length: int,
         cache: Cache,
         spans: SpanCache,
         make: Callable[[Digest], dict[str, int]],
+        files: Descriptors,
     ) -> None:
-        """*length*: bytes of the tar.  *make* makes all tables of a layer anew."""
-        self._blob = blob
+        """*length*: bytes of the tar.  *make* makes all tables of a layer anew.  *files*: what is
+        open here is entered there."""
+        self._contents = contents
+        self._blob: BlobBytes | None = None
         self._tables = tables
         self._length = length
         self._cache = cache
         self._spans = spans
         self._make = make
+        self._files = files
         self._data: RandomAccess | None = None
         self.prepared = False
         """Whether a read waits for the disk and for decoding only, not for what `prepare` does."""
+        self.used = 0
+        """See Keeper.used."""
+        self.leases = Leases()
+        """Of those who have files of the layer open."""
         self._lock = threading.Lock()
+        if tables.pending:
+            files.opened(self)
 
     def prepare(self) -> None:
         """Do what the first read needs and may take long: hashing the blob, making tables and a
@@ -75,7 +91,8 @@ class LayerData:
         data = self._opened()
         if isinstance(data, CopiedData):
             data.prepare()
-        self.prepared = True
+        with self._lock:
+            self.prepared = self._data is data
 
     def read(self, offset: int, length: int) -> bytes:
         """Return a range; fewer bytes than *length* only at the end.
@@ -83,6 +100,7 @@ class LayerData:
         BlobNotFound, Damaged, InvalidLayer, CacheFull.
         """
         data = self._opened()
+        self.used = self._files.now
         try:
             return data.read(offset, length)
         except InvalidTable as error:
@@ -94,19 +112,43 @@ class LayerData:
         data = self._data
         if data is None:
             return None
+        self.used = self._files.now
         try:
             return data.read_ready(offset, length)
         except InvalidTable:
             return None
 
     def close(self) -> None:
-        """Let go of the blob and what is decoded; the next read opens it again."""
+        """Let go of the blob, the table and what is decoded; the next read opens them again."""
         with self._lock:
-            data, self._data = self._data, None
-            self.prepared = False
+            self._drop()
+
+    def held(self) -> bool:
+        """See Keeper.held."""
+        return self.leases.held()
+
+    def let_go(self) -> bool:
+        """See Keeper.let_go.  What has no name any more stays open for the files that are open."""
+        if not self._lock.acquire(blocking=False):
+            return False  # it is being opened
+        try:
+            data, blob = self._data, self._blob
+            if isinstance(data, CopiedData) and data.busy:
+                return False
+            if blob is not None and blob.nameless and self.leases.held():
+                return False
+            self._drop()
+        finally:
+            self._lock.release()
+        return True
+
+    def _drop(self) -> None:
+        """Forget what is open: it is closed when nobody reads it any more.  Requires the lock."""
+        data, self._data, self._blob = self._data, None, None
+        self.prepared = False
+        self._tables.drop(*KINDS)
         if data is not None:
             data.close()
-        self._blob.close()
 
     def _opened(self) -> RandomAccess:
         data = self._data
@@ -115,11 +157,13 @@ class LayerData:
                 data = self._data
                 if data is None:
                     data = self._data = self._open()
+            self._files.opened(self)
         return data
 
     def _open(self) -> RandomAccess:
         """Requires the lock."""
-        blob = self._blob
+        # Another one each time: the last may still be read.
+        blob = self._blob = BlobBytes(self._contents, self._tables.digest)
         compression = detect(blob.read(0, HEAD))
         if compression is Compression.PLAIN:
             return PlainData(blob.read, blob.read_ready)
@@ -142,18 +186,20 @@ class LayerData:
                 return self._points_in(fd)
             except InvalidTable as error:
                 self._discard(error)
-        self._tables.put(self._make(self._blob.digest))
+        digest = self._tables.digest
+        self._tables.put(self._make(digest))
         self._tables.drop(TOC)
         fd = self._tables.open(POINTS)
         if fd is None:
-            raise IndexingFailed(f"the seek points of {self._blob.digest} are gone at once")
+            raise IndexingFailed(f"the seek points of {digest} are gone at once")
         return self._points_in(fd)
 
     def _points_in(self, fd: int) -> SeekPoints:
         points = SeekPoints(fd)
-        if (points.digest, points.length) != (self._blob.digest, self._length):
+        digest = self._tables.digest
+        if (points.digest, points.length) != (digest, self._length):
             points.close()
-            raise InvalidTable(f"the seek points of {self._blob.digest} are those of another layer")
+            raise InvalidTable(f"the seek points of {digest} are those of another layer")
         return points
 
     def _discard(self, error: InvalidTable) -> None:

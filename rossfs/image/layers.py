@@ -22,7 +22,6 @@ from rossfs.errors import (
     InvalidLayer,
     InvalidTable,
 )
-from rossfs.image.blobdata import BlobBytes
 from rossfs.image.blobindex import IndexingProgress, Indexings
 from rossfs.image.cache import Cache
 from rossfs.image.layer import Layer
@@ -31,6 +30,8 @@ from rossfs.image.spans import SpanCache
 from rossfs.image.tables import TOC, Tables
 from rossfs.image.toc import Toc
 from rossfs.oci.digest import Digest
+from rossfs.store import descriptors
+from rossfs.store.descriptors import Descriptors
 from rossfs.store.store import Store
 
 KEPT = 64
@@ -53,9 +54,12 @@ class Layers:
         cache: Cache,
         told: Callable[[IndexingProgress], None] | None = None,
         spans: SpanCache | None = None,
+        files: Descriptors = descriptors.PROCESS,
     ) -> None:
         self.store = store
         self.cache = cache
+        self.files = files
+        """What layers keep open is entered there."""
         self._indexings = Indexings(store, cache, told)
         self._spans = spans or SpanCache()
         self._lock = threading.Lock()
@@ -157,8 +161,10 @@ class Layers:
             toc = self._table(tables)
             if toc is None:
                 raise IndexingFailed(f"the table of layer {digest} is gone or damaged at once")
-        blob = BlobBytes(self.store.contents, digest)
-        data = LayerData(blob, tables, toc.length, self.cache, self._spans, self._indexings.make)
+        data = LayerData(
+            self.store.contents, tables, toc.length, self.cache, self._spans, self._indexings.make,
+            self.files,
+        )  # fmt: skip
         return Layer(digest, content.size, toc, data)
 
     def _table(self, tables: Tables) -> Toc | None:

@@ -21,6 +21,7 @@ from rossfs.errors import Damaged
 from rossfs.image.blobdata import BlobBytes
 from rossfs.image.layer import Layer
 from rossfs.image.layers import Layers
+from rossfs.image.leases import Lease
 from rossfs.oci.digest import Digest
 
 _OPENED = 4
@@ -281,13 +282,14 @@ class _Document:
 
 
 class _Tar:
-    __slots__ = ("_layer", "_layers", "_part", "name")
+    __slots__ = ("_layer", "_layers", "_lease", "_part", "name")
 
     def __init__(self, part: Stored, layers: Layers) -> None:
         self.name = f"layer {part.digest}"
         self._part = part
         self._layers = layers
         self._layer: Layer | None = None
+        self._lease: Lease | None = None
 
     @property
     def prepared(self) -> bool:
@@ -313,5 +315,6 @@ class _Tar:
             layer = self._layers.open(self._part.digest)
             if layer.toc.length != self._part.size:
                 raise Damaged(f"{self.name} has {layer.toc.length} bytes, not {self._part.size}")
+            self._lease = layer.leases.current
             self._layer = layer
         return layer

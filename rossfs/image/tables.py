@@ -81,11 +81,17 @@ class Tables:
         with self._lock:
             return self._fresh.pop(kind, None)
 
-    def drop(self, kind: str) -> None:
-        """Let go of a table that was just made and is not needed."""
-        fd = self.fresh(kind)
-        if fd is not None:
-            os.close(fd)
+    @property
+    def pending(self) -> bool:
+        """Whether tables that were just made are open here."""
+        return bool(self._fresh)
+
+    def drop(self, *kinds: str) -> None:
+        """Let go of tables that were just made and are not needed."""
+        for kind in kinds:
+            fd = self.fresh(kind)
+            if fd is not None:
+                os.close(fd)
 
     def discard(self, kind: str) -> None:
         """Remove a table that was found to be wrong."""

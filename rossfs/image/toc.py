@@ -11,22 +11,26 @@ The file must not get shorter while it is mapped: the kernel ends a process that
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 import struct
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgpack
 
 from rossfs.errors import InvalidTable
 from rossfs.image import rare
+from rossfs.image.mapping import map_file
 from rossfs.image.rare import Pieces
 from rossfs.image.record import LOWER_LINK, RECORD, RECORD_SIZE, SPARSE, XATTRS, Record
 from rossfs.image.tocformat import CHECKSUM_OFFSET, HEADER_SIZE, Header, checksum
 from rossfs.oci.digest import Digest
+
+if TYPE_CHECKING:
+    import mmap
 
 _NAME = struct.Struct("=IH")
 _DIRECTORY = struct.Struct("=6xH24xQ20xI")  # mode, data, extra
@@ -73,8 +77,8 @@ class Toc:
         size = os.fstat(fd).st_size
         if size < HEADER_SIZE:
             raise InvalidTable(f"a table of a layer was cut: it has {size} bytes")
-        self.buffer = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
-        self._view = memoryview(self.buffer)
+        self.buffer = map_file(fd, size)
+        self._view = memoryview(self.buffer).toreadonly()
         head = self.buffer[:HEADER_SIZE]
         header = self._header = Header.parse(head, size)
         if check and checksum(head, self._view[HEADER_SIZE:]) != head[CHECKSUM_OFFSET:]:

@@ -11,13 +11,14 @@ import stat
 from collections.abc import Iterator
 
 from rossfs.oci.digest import Digest, is_hex_name
+from rossfs.store.descriptors import again
 from rossfs.store.paths import ALGORITHMS, Area, Paths
 
 
 def scan(directory: str) -> Iterator[os.DirEntry[str]]:
     """The entries of *directory*, in no order; none if it is missing."""
     try:
-        entries = os.scandir(directory)
+        entries = again(lambda: os.scandir(directory))
     except (FileNotFoundError, NotADirectoryError):
         return
     with entries:

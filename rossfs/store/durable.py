@@ -20,11 +20,14 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 
 from rossfs.errors import ReadOnlyStore, StoreFull
+from rossfs.store.descriptors import open_file
 
 reached: Callable[[str], None] | None = None
 """Called with the name of each step once it is done; for tests that die there."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 def step(name: str) -> None:
@@ -55,10 +58,10 @@ def create(scratch: str, mode: int = 0o644) -> tuple[int, str]:
     path = f"{scratch}/{uuid.uuid4().hex}"
     with explained(path):
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = open_file(path, _NEW, 0o600)
         except FileNotFoundError:
             make_directory(scratch, "scratch")
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = open_file(path, _NEW, 0o600)
         try:
             os.fchmod(fd, mode)
         except BaseException:
@@ -86,7 +89,7 @@ def sync(fd: int, what: str, path: str) -> None:
 
 def sync_directory(path: str, what: str) -> None:
     """fsync the directory *path*, so that the names in it survive."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = open_file(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with explained(path):
             os.fsync(fd)

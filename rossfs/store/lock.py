@@ -25,6 +25,7 @@ import threading
 from collections.abc import Iterator
 
 from rossfs.store import durable
+from rossfs.store.descriptors import open_file
 
 # struct flock of fcntl(2): type, whence, start, length, pid; Linux, 64-bit offsets.
 _FLOCK = struct.Struct("hhqqi4x")
@@ -112,7 +113,7 @@ class StoreLock:
         here may wait for the store lock, for a writer who has that waits for this.
         """
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_file(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             # Without the file no writer was ever here; one that may not be read cannot be waited
             # for.
@@ -131,7 +132,7 @@ class StoreLock:
         Never waits, and writes nothing: for a look at a moment at which nothing is half done.
         """
         try:
-            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_file(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             # Without the file no writer was ever here.
             yield isinstance(error, FileNotFoundError)
@@ -149,7 +150,7 @@ class StoreLock:
 
     def _open(self) -> int:
         with durable.explained(self._path):
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            return open_file(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
 
 def _byte(fd: int, start: int, kind: int) -> None:

@@ -25,6 +25,7 @@ from rossfs.errors import Damaged, RossfsError
 from rossfs.oci.digest import Digest
 from rossfs.store import arrivals, durable, smallfile
 from rossfs.store.access import Access
+from rossfs.store.descriptors import open_file
 
 
 class Hold:
@@ -136,7 +137,7 @@ def _create(directory: str) -> tuple[int, str]:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         with durable.explained(path):
             try:
-                fd = os.open(path, flags, 0o644)
+                fd = open_file(path, flags, 0o644)
             except FileNotFoundError:
                 durable.make_directory(directory, "pins")
                 continue

@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 
+from rossfs.store import descriptors
+
 # O_NONBLOCK: open(2) of a fifo returns at once.  It has no effect on regular files.
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -18,19 +20,22 @@ def open_regular(path: str) -> tuple[int, os.stat_result]:
     """Open the regular file *path* for reading; return its descriptor and status.
 
     OSError as open(2) has it; ELOOP for a symbolic link and EINVAL for anything else that is no
-    regular file.
+    regular file.  TooManyFiles.
     """
     try:
-        fd = os.open(path, FLAGS)
+        fd = descriptors.open_file(path, FLAGS)
     except OSError as error:
         # ENXIO: a socket, or a device without a driver.
         if error.errno == errno.ENXIO:
             raise OSError(errno.EINVAL, "not a regular file", path) from error
         raise
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+    except BaseException:
         os.close(fd)
-        raise OSError(errno.EINVAL, "not a regular file", path)
+        raise
     return fd, status
 
 

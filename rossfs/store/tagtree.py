@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from rossfs.errors import Conflict, InvalidReference, TagConflict
 from rossfs.oci.quotation import quote
 from rossfs.oci.reference import check_repository, check_repository_prefix, check_tag
+from rossfs.store.descriptors import again
 from rossfs.store.paths import Paths
 
 _log = logging.getLogger("rossfs.store")
@@ -50,7 +51,7 @@ class TagTree:
     def scan(self, directory: str) -> Iterator[tuple[str, bool]]:
         """(name, whether it is a directory) of files and directories; none if it is not there."""
         try:
-            with os.scandir(f"{self._paths.tags}/{directory}") as entries:
+            with again(lambda: os.scandir(f"{self._paths.tags}/{directory}")) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         yield entry.name, True

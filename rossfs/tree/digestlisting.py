@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, overload
 
 from rossfs.oci.digest import HEX_LENGTHS
+from rossfs.store.descriptors import again
 from rossfs.store.paths import META
 from rossfs.tree.node import Entry
 
@@ -60,7 +61,7 @@ def _scan(path: str, digits: int, add: Callable[[Sequence[bytes]], object]) -> s
     contents = metas = 0
     with_meta = digits + len(META)
     try:
-        entries = os.scandir(path)
+        entries = again(lambda: os.scandir(path))
     except (FileNotFoundError, NotADirectoryError):
         return set()
     names: list[str] = []
@@ -103,7 +104,7 @@ def _parse(names: Sequence[str]) -> list[bytes]:
 
 def _without_meta(path: str, digits: int) -> set[bytes]:
     found: set[bytes] = set()
-    with os.scandir(path) as entries:
+    with again(lambda: os.scandir(path)) as entries:
         for entry in entries:
             if len(entry.name) == digits and not os.path.lexists(entry.path + META):
                 found.update(_parse([entry.name]))

@@ -35,12 +35,13 @@ _log = logging.getLogger("rossfs.tree")
 class LayerInodes(Tree):
     """The inodes of one layer.  *history* is what made it, as the image says that was met first."""
 
-    __slots__ = ("_digests", "_workers", "base", "history", "layer", "toc")
+    __slots__ = ("_digests", "_workers", "base", "history", "layer", "leases", "toc")
 
     def __init__(self, number: int, layer: Layer, history: bytes, workers: Workers) -> None:
         super().__init__(number)
         self.base = number << TREE_SHIFT
         self.layer = layer
+        self.leases = layer.leases
         self.toc = layer.toc
         self.history = history
         self._workers = workers
@@ -157,7 +158,7 @@ class LayerFile(File):
 class LayerHandle(Handle):
     """An open file of a layer."""
 
-    __slots__ = ("_index", "_tree")
+    __slots__ = ("_index", "_lease", "_tree")
 
     keep_cache: ClassVar[bool] = True
     passive: ClassVar[bool] = True
@@ -165,6 +166,7 @@ class LayerHandle(Handle):
     def __init__(self, tree: LayerInodes, index: int) -> None:
         self._tree = tree
         self._index = index
+        self._lease = tree.leases.current
 
     def read_ready(self, offset: int, size: int) -> bytes | memoryview | None:
         return self._tree.layer.read_ready(self._index, offset, size)

@@ -75,13 +75,14 @@ class LayerTar(File):
 class LayerTarHandle(Handle):
     """An open uncompressed layer."""
 
-    __slots__ = ("_layer", "_workers")
+    __slots__ = ("_layer", "_lease", "_workers")
 
     keep_cache: ClassVar[bool] = True
     passive: ClassVar[bool] = True
 
     def __init__(self, layer: Layer, workers: Workers) -> None:
         self._layer = layer
+        self._lease = layer.leases.current
         self._workers = workers
 
     def read_ready(self, offset: int, size: int) -> bytes | memoryview | None:

@@ -10,13 +10,17 @@ bytes, which takes as long as the layer is large, and kept in cache/.
 
 from __future__ import annotations
 
+import errno
 import stat
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 import trio
 
 from rossfs.image.imagestore import ImageStore, StoreLayer
 from rossfs.image.tarsplits import TarSplit, TarSplits
+from rossfs.store.descriptors import Descriptors
 from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     FOREVER,
@@ -38,7 +42,7 @@ from rossfs.tree.podmanlayers import StoreLayers
 SUFFIX = ".tar-split.gz"
 
 _KEPT = 64
-"""Files that are open although the kernel may have forgotten them."""
+"""Files that are known although the kernel may have forgotten them."""
 
 
 class LayerTablesDirectory(Directory):
@@ -77,15 +81,20 @@ class LayerTablesDirectory(Directory):
         if layer is None:
             await self._layers.view.settle()
             return
+        split = await self._opened(layer)
+        while len(self._made) >= _KEPT:
+            del self._made[next(iter(self._made))]
+        files = self._layers.inside.layers.files
+        again = partial(self._opened, layer)
+        self._made[layer.id] = SplitFile(self._ino(layer.id), split, files, again)
+
+    async def _opened(self, layer: StoreLayer) -> TarSplit:
         stacked = await self._layers.stacked(layer)
         inodes = stacked.layers[layer.position]
-        split = await self._layers.inside.run(
+        return await self._layers.inside.run(
             str(inodes.layer.digest),
             lambda: self._splits.open(layer.id, stacked.rootfs, layer.position, inodes.layer),
         )
-        while len(self._made) >= _KEPT:
-            del self._made[next(iter(self._made))]
-        self._made[layer.id] = SplitFile(self._ino(layer.id), split)
 
     def _split(self, layer: str) -> Node | None:
         made = self._made.get(layer)
@@ -112,25 +121,60 @@ class LayerTablesDirectory(Directory):
 
 
 class SplitFile(File):
-    """The tar-split data of one layer."""
+    """The tar-split data of one layer.
 
-    __slots__ = ("_split",)
+    They are kept open while *files* has room for them; *again* opens them anew.
+    """
+
+    __slots__ = ("__weakref__", "_again", "_files", "_size", "_split", "used")
 
     ttl: ClassVar[float] = FOREVER
     constant: ClassVar[bool] = True
 
-    def __init__(self, ino: int, split: TarSplit) -> None:
+    def __init__(
+        self,
+        ino: int,
+        split: TarSplit,
+        files: Descriptors,
+        again: Callable[[], Awaitable[TarSplit]],
+    ) -> None:
         super().__init__(ino)
-        self._split = split
+        self._size = split.size
+        self._split: TarSplit | None = split
+        self._files = files
+        self._again = again
+        self.used = 0
+        """See Keeper.used."""
+        files.opened(self)
 
     def attr(self) -> Attr:
-        return Attr(stat.S_IFREG | 0o444, self._split.size)
+        return Attr(stat.S_IFREG | 0o444, self._size)
+
+    def held(self) -> bool:
+        """See Keeper.held: who has it open has the data themselves."""
+        return False
+
+    def let_go(self) -> bool:
+        """See Keeper.let_go."""
+        self._split = None
+        return True
 
     async def open(self, flags: int, caller: Caller) -> Handle:
-        """Open for reading; EROFS for anything else."""
+        """Open for reading; EROFS for anything else.  ESTALE, once, if they had to be made again
+        and have another size, as those have that another library compressed."""
         if is_writing(flags):
             raise read_only()
-        return SplitHandle(self._split)
+        split = self._split
+        if split is None:
+            split = await self._again()
+            before, self._size = self._size, split.size
+            self._split = split
+            self._files.opened(self)
+            if before != split.size:
+                raise OSError(errno.ESTALE, "the tar-split data of a layer have another size now")
+        else:
+            self.used = self._files.now
+        return SplitHandle(split)
 
 
 class SplitHandle(Handle):

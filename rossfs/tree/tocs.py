@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import trio
 
-from rossfs.errors import InvalidLayer, NotFound, RossfsError
+from rossfs.errors import InvalidLayer, NotFound, RossfsError, TooManyFiles
 from rossfs.image.layers import Layers
 from rossfs.image.tocdigests import TocDigests
 from rossfs.image.tocproof import prove
@@ -99,6 +99,8 @@ class Tocs:
                 _log.info("%s is not given out as that of table %s: %s", content, toc, error)
             except NotFound:
                 continue
+            except TooManyFiles:
+                raise
             except RossfsError as error:
                 # It may be mended, or there may be room next time.
                 _log.warning("table %s cannot be looked for in %s: %s", toc, content, error)

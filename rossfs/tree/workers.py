@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import trio
+
+from rossfs.store.descriptors import again
 
 T = TypeVar("T")
 
@@ -19,7 +22,7 @@ OPENERS = 16
 
 
 class Workers:
-    """Runs what would keep the mount from answering."""
+    """Runs what would keep the mount from answering; twice, if it met too many open files."""
 
     __slots__ = ("_openers", "_readers")
 
@@ -30,8 +33,10 @@ class Workers:
 
     async def open(self, work: Callable[[], T]) -> T:
         """Run what may take long.  It goes on, unheard, when nobody waits for it any more."""
-        return await trio.to_thread.run_sync(work, limiter=self._openers, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(
+            partial(again, work), limiter=self._openers, abandon_on_cancel=True
+        )
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run what takes as long as the bytes that it reads."""
-        return await trio.to_thread.run_sync(work, limiter=self._readers)
+        return await trio.to_thread.run_sync(partial(again, work), limiter=self._readers)

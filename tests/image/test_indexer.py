@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from rossfs.errors import Damaged, IndexingFailed, InvalidLayer
+from rossfs.errors import Damaged, IndexingFailed, InvalidLayer, TooManyFiles
 from rossfs.image import indexer
 from rossfs.image.blobindex import SMALL, IndexingProgress
 from rossfs.image.cache import Cache
@@ -260,7 +260,7 @@ def test_an_answer_without_all_its_tables_is_none(tmp_path: Path) -> None:
     with ours, theirs, open(tmp_path / "table", "wb") as table:
         # The kernel leaves out what the receiver has no room for (unix(7), SCM_RIGHTS).
         socket.send_fds(theirs, [b"Dtoc points"], [table.fileno()])
-        with pytest.raises(IndexingFailed):
+        with pytest.raises(TooManyFiles):
             indexer._answer(ours, None)
     assert sorted(os.listdir("/proc/self/fd")) == before
 
