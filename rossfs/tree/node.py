@@ -251,7 +251,11 @@ class Directory(Node):
         """A snapshot of all names, without "." and "..".  May raise Unsettled."""
 
     def missed(self, name: bytes, caller: Caller) -> None:
-        """*caller* looked for *name* and was told that there is no such name."""
+        """*caller* looked for *name* and is told that there is no such name.
+
+        Raises OSError ESTALE if `lookup` did not know that this caller has one: then the kernel
+        walks the path again, once.
+        """
 
     def parent_ino(self) -> int:
         """The number of the directory above a `remade` one; of others the kernel's side knows."""

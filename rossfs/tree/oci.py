@@ -34,13 +34,18 @@ from rossfs.tree.node import Attr, Caller, Entries, Entry, Listing, Node, Unsett
 from rossfs.tree.numbers import Fixed
 from rossfs.tree.ociblobs import BLOBS, BlobsDirectory, path_of
 from rossfs.tree.snapshots import COMPLETE, Snapshots
-from rossfs.tree.workplace import Joined, Workplace, asides, failure
+from rossfs.tree.workplace import Joined, Workplace, asides, failure, refused
 from rossfs.tree.workshop import Workshop
 
 INDEX = INDEX_FILE.encode()
 LAYOUT = LAYOUT_FILE.encode()
 _INGEST = b"ingest"  # where containerd and oras put files aside
 _ALGORITHMS = (path_of(b"sha256"), path_of(b"sha512"))
+
+_NOTHING: frozenset[bytes] = frozenset()
+_OWN = frozenset((INDEX, LAYOUT, BLOBS))
+"""What a layout is made of.  In a repository these names mean nothing else, so a repository q/blobs
+hides nothing of the layout q: it is reached through tags/."""
 
 
 def oci_directory(shop: Workshop) -> OciDirectory:
@@ -51,18 +56,27 @@ def oci_directory(shop: Workshop) -> OciDirectory:
 class OciDirectory(Workplace):
     """A repository, the first components of some, or (with the path "") oci/ itself."""
 
-    __slots__ = ("_blobs", "_indexes", "_snapshots", "_versions", "path")
+    __slots__ = ("_blobs", "_indexes", "_own", "_snapshots", "_versions", "path")
 
     notes_absence: ClassVar[bool] = True
 
     def __init__(self, shop: Workshop, path: str, ino: int | None = None) -> None:
         super().__init__(shop.number(f"directory\0{path}".encode()) if ino is None else ino, shop)
         self.path = path
+        self._own = _OWN if _is_repository_name(path) else _NOTHING
         self._blobs: BlobsDirectory | None = None
         self._snapshots = Snapshots()
         self._indexes = Snapshots()
         """index.json as a listing of that name alone."""
         self._versions: WeakValueDictionary[str, IndexFile] = WeakValueDictionary()
+
+    @property
+    def layout(self) -> str:
+        return self.path
+
+    @property
+    def where(self) -> str:
+        return f"oci/{self.path}" if self.path else "oci"
 
     def attr(self) -> Attr:
         modified_ns = 0
@@ -87,11 +101,13 @@ class OciDirectory(Workplace):
         found = self.aside.get(name)
         if found is not None:
             return found
-        if name == INDEX and self.path:
-            return self._index() or self._repository(name)
-        if name in (LAYOUT, BLOBS) and self._has(name):
-            return self._layout_file() if name == LAYOUT else self.blobs()
-        return self._repository(name)
+        if name not in self._own:
+            return self._repository(name)
+        if name == INDEX:
+            return self._index()
+        if not self._has(name):
+            return None
+        return self._layout_file() if name == LAYOUT else self.blobs()
 
     def missed(self, name: bytes, caller: Caller) -> None:
         """Whoever looked for index.json, or for a layout, saw that there was nothing."""
@@ -115,7 +131,9 @@ class OciDirectory(Workplace):
 
     def _repository(self, name: bytes) -> OciDirectory | None:
         path = self._below(name)
-        return directory_of(self.shop, path) if self._is_repository(path) else None
+        if name in self._own or not self._is_repository(path):
+            return None
+        return directory_of(self.shop, path)
 
     def _is_repository(self, path: str) -> bool:
         return self.shop.store.layouts.is_directory(path)
@@ -181,7 +199,7 @@ class OciDirectory(Workplace):
         index = self._read_index() if self.path else None
         if index is not None:
             parts.append(Entry(INDEX, index, stat.S_IFREG))
-        shown = {entry.name for entry in parts} | self.aside.keys()
+        shown = self.aside.keys() | self._own
         try:
             found = self.shop.store.layouts.directories(self.path)
             names = tuple(sorted({name.encode() for name in found} - shown))
@@ -194,7 +212,7 @@ class OciDirectory(Workplace):
     def is_part(self, name: bytes) -> bool:
         return bool(self.path) and name in (INDEX, LAYOUT)
 
-    async def is_there(self, name: bytes) -> bool:
+    async def is_there(self, name: bytes, caller: Caller) -> bool:
         return self.is_part(name) and self._has(name)
 
     async def part(self, name: bytes, caller: Caller, size: int) -> Part:
@@ -216,6 +234,7 @@ class OciDirectory(Workplace):
 
         def wrote(text: bytes) -> None:
             learn(text)
+            shop.removals.made(repository)
             if descriptors_of(parse_document(text, INDEX_FILE)):
                 shop.unmade.made(repository)
             elif is_new:
@@ -244,10 +263,16 @@ class OciDirectory(Workplace):
         if name in self.aside:
             raise failure(errno.EEXIST)
         path = self._below(name)
-        if self.path and name == BLOBS:
-            return await self._make_blobs()
+        if name in self._own:
+            if name == BLOBS:
+                return await self._make_blobs()
+            raise refused(
+                errno.EEXIST if self._has(name) else errno.EPERM,
+                f"{self.named(name)} is a file of a layout: a repository of that name is made in"
+                " tags/",
+            )
         if self.path and (name == _INGEST or not is_prefix(path)):
-            return self.make_aside(name)
+            return await self.make_aside(name, caller)
         await shop.uploads.work(shop.store.layouts.make_directory, path)
         return directory_of(shop, path)
 
@@ -325,6 +350,14 @@ class _Repositories(Sequence[Entry | None]):
             return Entry(name, None, stat.S_IFDIR)
         node = self._above._repository(name)
         return None if node is None else Entry(name, node, stat.S_IFDIR)
+
+
+def _is_repository_name(path: str) -> bool:
+    try:
+        check_repository(path)
+    except InvalidReference:
+        return False  # oci/ itself, or a registry
+    return True
 
 
 def directory_of(shop: Workshop, path: str) -> OciDirectory:

@@ -4,13 +4,13 @@
                                 reaches and what came through this layout
     blobs/<algorithm>/...       other names are files that are put aside
 
-Removing a digest takes it out of the listing only: content is removed by collections.
+Removing a digest takes it out of the listing, and away from who removed it (`removals.py`): content
+is removed by collections.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -109,6 +109,7 @@ class BlobDirectory(Workplace):
     __slots__ = ("_algorithm", "_digests", "_layout", "_repository", "_snapshots")
 
     replaces: ClassVar[bool] = False
+    notes_absence: ClassVar[bool] = True
 
     def __init__(self, layout: OciDirectory, algorithm: str) -> None:
         shop = layout.shop
@@ -127,6 +128,14 @@ class BlobDirectory(Workplace):
     def algorithm(self) -> str:
         return self._algorithm
 
+    @property
+    def layout(self) -> str:
+        return self._repository
+
+    @property
+    def where(self) -> str:
+        return f"oci/{self._repository}/blobs/{self._algorithm}"
+
     def attr(self) -> Attr:
         mode = stat.S_IFDIR | (0o755 if self.shop.writable else 0o555)
         return Attr.dated(mode, self._digests.attr().mtime_ns)
@@ -144,7 +153,19 @@ class BlobDirectory(Workplace):
     # Looking
 
     def lookup(self, name: bytes) -> Node | None:
-        return self.aside.get(name) or self._digests.lookup(name)
+        found = self.aside.get(name)
+        if found is not None:
+            return found
+        removals = self.shop.removals
+        if removals and self.is_part(name) and removals.hides(self._repository, self._of(name)):
+            return None
+        return self._digests.lookup(name)
+
+    def missed(self, name: bytes, caller: Caller) -> None:
+        """Who did not remove the digest himself looks again.  OSError ESTALE."""
+        removals = self.shop.removals
+        if removals and self.is_part(name):
+            removals.missed(self._repository, self._of(name), caller.pid)
 
     def entries(self) -> Listing:
         """A snapshot, made by `settle` in a worker thread."""
@@ -192,17 +213,30 @@ class BlobDirectory(Workplace):
         return is_hex_name(name, self._algorithm)
 
     async def part(self, name: bytes, caller: Caller, size: int) -> Part:
-        digest = Digest(self._algorithm, name.decode())
-        told = self.shop.teller(self._repository, f"blobs/{self._algorithm}/{digest.hex}")
+        shop, repository, digest = self.shop, self._repository, self._of(name)
+        told = shop.teller(repository, f"blobs/{self._algorithm}/{digest.hex}")
 
-        return BlobPart(self.shop.store, self._repository, digest, told, size)
+        def tell(reason: str | None) -> None:
+            told(reason)
+            if reason is None:
+                shop.removals.made(repository, digest)
 
-    async def is_there(self, name: bytes) -> bool:
-        return self.is_part(name) and await self.shop.uploads.work(self._is_stored, name)
+        return BlobPart(shop.store, repository, digest, tell, size)
 
-    def _is_stored(self, name: bytes) -> bool:
-        digest = Digest(self._algorithm, name.decode())
-        return self.shop.store.contents.settle(digest) is not None
+    async def is_there(self, name: bytes, caller: Caller) -> bool:
+        if not self.is_part(name) or self._is_gone(name, caller):
+            return False
+        return await self._is_stored(name)
+
+    async def _is_stored(self, name: bytes) -> bool:
+        contents = self.shop.store.contents
+        return await self.shop.uploads.work(contents.settle, self._of(name)) is not None
+
+    def _is_gone(self, name: bytes, caller: Caller) -> bool:
+        return self.shop.removals.is_gone(self._repository, self._of(name), caller.pid)
+
+    def _of(self, name: bytes) -> Digest:
+        return Digest(self._algorithm, name.decode())
 
     def must_take(self, name: bytes) -> None:
         if not self.shop.store.layouts.is_layout(self._repository):
@@ -213,16 +247,19 @@ class BlobDirectory(Workplace):
         self.shop.require_writable()
         if await self.remove_aside(name):
             return
-        if not await self.is_there(name):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        digest = Digest(self._algorithm, name.decode())
+        if not (self.is_part(name) and await self._is_stored(name)):
+            raise failure(errno.ENOENT)
+        digest, removals = self._of(name), self.shop.removals
+        if removals.hides(self._repository, digest) and self._is_gone(name, caller):
+            raise failure(errno.ENOENT)
         await self.shop.uploads.work(self.shop.store.layouts.drop, self._repository, digest)
+        removals.removed(self._repository, digest, caller.pid)
 
     async def mkdir(self, name: bytes, mode: int, caller: Caller) -> Node:
         """Make a directory among what is put aside; EPERM for a digest."""
         if self.is_part(name):
             raise failure(errno.EPERM)
-        return self.make_aside(name)
+        return await self.make_aside(name, caller)
 
     async def rmdir(self, name: bytes, caller: Caller) -> None:
         """Remove an empty directory that was put aside."""

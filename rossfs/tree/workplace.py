@@ -6,6 +6,7 @@ something there (`Workplace.part`) is published when a file is closed or renamed
 
 from __future__ import annotations
 
+import abc
 import errno
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, overload
 from weakref import WeakValueDictionary
 
 from rossfs.errors import RossfsError
+from rossfs.oci.quotation import quote
 from rossfs.tree.aside import Aside
 from rossfs.tree.layoutparts import Part
 from rossfs.tree.node import (
@@ -69,14 +71,28 @@ class Workplace(Directory):
         here."""
         return
 
-    async def is_there(self, name: bytes) -> bool:
-        """Whether *name*, a part, is published now."""
+    async def is_there(self, name: bytes, caller: Caller) -> bool:
+        """Whether *name*, a part, is published now, and *caller* finds it."""
         return False
+
+    @property
+    @abc.abstractmethod
+    def layout(self) -> str:
+        """The repository in which this is."""
+
+    @property
+    @abc.abstractmethod
+    def where(self) -> str:
+        """The path of this in the mount, for people."""
 
     @property
     def algorithm(self) -> str:
         """With what files here are hashed as they arrive."""
         return "sha256"
+
+    def named(self, name: bytes) -> str:
+        """The path of *name*, for the log."""
+        return quote(f"{self.where}/{os.fsdecode(name)}", 200)
 
     async def setattr(self, change: AttrChange, caller: Caller) -> None:
         """Mode, owner and times (mkdir -m, cp -a, tar) succeed and change nothing."""
@@ -108,17 +124,17 @@ class Workplace(Directory):
                 raise failure(errno.EEXIST)
             return found, await found.open(flags, caller)
         if self.is_part(name):
-            if flags & os.O_EXCL and await self.is_there(name):
+            if flags & os.O_EXCL and await self.is_there(name, caller):
                 raise failure(errno.EEXIST)
             staged = self.shop.uploads.file(await self.part(name, caller, 0))
         else:
             self.must_take(name)
-            await self.shop.make_room()
+            await self.shop.room.make(self.layout, caller.pid)
             staged = self.shop.uploads.file(Aside(self.algorithm))
         staged.mode = stat.S_IMODE(mode)
         handle = await staged.open(flags | os.O_TRUNC, caller)
         if not self.is_part(name):
-            self.put(name, staged)
+            self.put(name, staged, caller)
         return staged, handle
 
     async def mknod(self, name: bytes, mode: int, rdev: int, caller: Caller) -> Node:
@@ -129,6 +145,14 @@ class Workplace(Directory):
         await handle.flush()
         await handle.release()
         return staged
+
+    async def symlink(self, name: bytes, target: bytes, caller: Caller) -> Node:
+        """EROFS: there are no links in layouts."""
+        raise refused(
+            errno.EROFS,
+            f"{self.named(name)} is not made: there are no symbolic links in layouts."
+            "  Tags are links in tags/",
+        )
 
     async def remove_aside(self, name: bytes) -> bool:
         """Remove the file *name* that was put aside; False if there is none.  EISDIR."""
@@ -143,14 +167,15 @@ class Workplace(Directory):
 
     # Directories
 
-    def make_aside(self, name: bytes) -> AsideDirectory:
-        """Make a directory among what is put aside.  FileExistsError."""
+    async def make_aside(self, name: bytes, caller: Caller) -> AsideDirectory:
+        """Make a directory among what is put aside.  FileExistsError; ENOSPC."""
         self.shop.require_writable()
+        await self.shop.room.make(self.layout, caller.pid)
         self.must_take(name)
         if name in self.aside:
             raise failure(errno.EEXIST)
-        directory = AsideDirectory(self.shop.count_directory(), self.shop, self.top)
-        self.put(name, directory)
+        directory = AsideDirectory(self.shop.count_directory(), self.shop, self, name)
+        self.put(name, directory, caller)
         return directory
 
     def remove_aside_directory(self, name: bytes) -> bool:
@@ -180,16 +205,20 @@ class Workplace(Directory):
             raise failure(errno.EINVAL)
         found = self.aside.get(name)
         if found is None:
-            raise failure(errno.EROFS)
+            raise refused(
+                errno.EROFS,
+                f"{self.named(name)} is not renamed: what a layout is made of keeps its"
+                " name.  Tags are renamed in tags/",
+            )
         if not isinstance(target, Workplace):
             raise failure(errno.EXDEV)
         there = target.aside.get(target_name)
         if there is found:
             return
-        if flags & _NOREPLACE and (there is not None or await target.is_there(target_name)):
+        if flags & _NOREPLACE and (there is not None or await target.is_there(target_name, caller)):
             raise failure(errno.EEXIST)
         if isinstance(found, AsideDirectory):
-            self._rename_directory(found, name, target, target_name)
+            self._rename_directory(found, name, target, target_name, caller)
         elif isinstance(there, AsideDirectory):
             raise failure(errno.EISDIR)
         elif target.is_part(target_name):
@@ -199,12 +228,17 @@ class Workplace(Directory):
         else:
             target.must_take(target_name)
             self.leave(name)
-            target.put(target_name, found)
+            target.put(target_name, found, caller)
             if there is not None:
                 await discard(there)
 
     def _rename_directory(
-        self, found: AsideDirectory, name: bytes, target: Workplace, target_name: bytes
+        self,
+        found: AsideDirectory,
+        name: bytes,
+        target: Workplace,
+        target_name: bytes,
+        caller: Caller,
     ) -> None:
         there = target.aside.get(target_name)
         if there is not None:
@@ -214,7 +248,7 @@ class Workplace(Directory):
         else:
             target.must_take(target_name)
         self.leave(name)
-        target.put(target_name, found)
+        target.put(target_name, found, caller)
 
     async def _publish(self, staged: Staged, part: Part, caller: Caller) -> None:
         before = staged.place
@@ -232,36 +266,49 @@ class Workplace(Directory):
 
     # What is put aside
 
-    @property
-    def top(self) -> Workplace:
-        """The directory of a layout that this is, or is in."""
-        return self
-
-    def put(self, name: bytes, node: Staged | AsideDirectory) -> None:
+    def put(self, name: bytes, node: Staged | AsideDirectory, caller: Caller) -> None:
         """*node* is *name* from now on."""
+        before = self.aside.get(name)
+        if before is not None:
+            self.shop.room.left(self, before)
         self.aside[name] = node
-        self.shop.holding.add(self)
+        self.shop.room.entered(self, node, caller.pid)
 
     def leave(self, name: bytes) -> None:
         """*name* is nothing any more."""
-        del self.aside[name]
-        if not self.aside:
-            self.shop.holding.discard(self)
+        self.shop.room.left(self, self.aside.pop(name))
+
+    async def discard_aside(self, name: bytes) -> None:
+        """Remove *name*, which was put aside and is not `busy`."""
+        if isinstance(self.aside[name], AsideDirectory):
+            self.remove_aside_directory(name)
+        else:
+            await self.remove_aside(name)
 
 
 class AsideDirectory(Workplace):
-    """A directory that a program put aside, in or below *above*."""
+    """A directory that a program put aside, in *above* at first."""
 
-    __slots__ = ("_above", "gone")
+    __slots__ = ("_layout", "_where", "gone")
 
-    def __init__(self, ino: int, shop: Workshop, above: Workplace) -> None:
+    def __init__(self, ino: int, shop: Workshop, above: Workplace, name: bytes) -> None:
         super().__init__(ino, shop)
-        self._above = above
+        self._layout = above.layout
+        self._where = f"{above.where}/{os.fsdecode(name)}"
         self.gone = False
 
     @property
-    def top(self) -> Workplace:
-        return self._above
+    def busy(self) -> bool:
+        """Whether it holds something."""
+        return bool(self.aside)
+
+    @property
+    def layout(self) -> str:
+        return self._layout
+
+    @property
+    def where(self) -> str:
+        return self._where
 
     def attr(self) -> Attr:
         return Attr(stat.S_IFDIR | 0o755, nlink=NLINK_UNKNOWN)
@@ -281,7 +328,7 @@ class AsideDirectory(Workplace):
 
     async def mkdir(self, name: bytes, mode: int, caller: Caller) -> Node:
         """Make a directory."""
-        return self.make_aside(name)
+        return await self.make_aside(name, caller)
 
     async def unlink(self, name: bytes, caller: Caller) -> None:
         """Remove a file."""
@@ -334,6 +381,12 @@ async def discard(staged: Staged) -> None:
     await staged.drop()
     if isinstance(place, Aside):
         await staged.uploads.work(place.discard)
+
+
+def refused(number: int, reason: str) -> OSError:
+    """The system error *number*, with the reason in the log."""
+    _log.info("%s", reason)
+    return failure(number)
 
 
 def failure(number: int) -> OSError:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
-import logging
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,20 +17,17 @@ from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.node import Caller
 from rossfs.tree.numbers import Numbers
 from rossfs.tree.readings import Readings
+from rossfs.tree.removals import Removals
+from rossfs.tree.room import Limits, Room
 from rossfs.tree.staged import Staged
 from rossfs.tree.uploads import Uploads
-from rossfs.tree.workplace import Workplace, discard
 
 if TYPE_CHECKING:
     from rossfs.tree.oci import OciDirectory
-
-MOST_ASIDE = 1000
-"""Files that programs may have put aside in one mount: each keeps a descriptor."""
+    from rossfs.tree.workplace import Workplace
 
 _REFUSALS = 256
 _NEW = 60.0
-
-_log = logging.getLogger("rossfs.tree")
 
 
 class Workshop:
@@ -45,9 +39,10 @@ class Workshop:
         "_serials",
         "directories",
         "files",
-        "holding",
         "number",
         "readings",
+        "removals",
+        "room",
         "store",
         "unmade",
         "uploads",
@@ -63,6 +58,7 @@ class Workshop:
         *,
         writable: bool,
         readings: Readings | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.store = store
         self.uploads = uploads
@@ -71,9 +67,9 @@ class Workshop:
         self.number = numbers.family(b"oci")
         self.readings = Readings() if readings is None else readings
         self.directories: WeakValueDictionary[str, OciDirectory] = WeakValueDictionary()
-        self.holding: set[Workplace] = set()
-        """Directories that hold what was put aside, which the kernel may forget."""
-        finalize(self, _tidy, self.holding)
+        self.removals = Removals(self.readings.process)
+        self.room = Room(self.readings.process, self._pin_age, limits)
+        finalize(self, _tidy, self.room.holding)
         self.unmade = Unmade()
         self._serials = itertools.count(1)
         self._refusals: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -129,27 +125,8 @@ class Workshop:
             text = await self.uploads.work(self.text_now, repository)
         return text, lambda wrote: readings.saw(process, repository, wrote)
 
-    # What is put aside
-
-    async def make_room(self) -> None:
-        """One more file is to be put aside.  ENOSPC if there are too many; those that nobody
-        renamed for as long as a pin of incoming/ counts are removed first."""
-        if sum(len(place.aside) for place in self.holding) < MOST_ASIDE:
-            return
-        oldest = time.time() - settings.read(self.store.paths).pin_age
-        for place in tuple(self.holding):
-            for name, node in tuple(place.aside.items()):
-                if (
-                    isinstance(node, Staged)
-                    and not node.busy
-                    and node.attr().mtime_ns < oldest * 1e9
-                    and place.aside.get(name) is node
-                ):
-                    place.leave(name)
-                    await discard(node)
-        if sum(len(place.aside) for place in self.holding) >= MOST_ASIDE:
-            _log.warning("oci/ holds %d temporary files already: remove some", MOST_ASIDE)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def _pin_age(self) -> float:
+        return settings.read(self.store.paths).pin_age
 
 
 def _tidy(holding: set[Workplace]) -> None:

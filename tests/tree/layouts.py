@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from rossfs.oci.layout import REF_NAME
@@ -15,6 +17,7 @@ from rossfs.tree.numbers import Numbers
 from rossfs.tree.oci import OciDirectory, oci_directory
 from rossfs.tree.process import Process
 from rossfs.tree.readings import Readings
+from rossfs.tree.room import Limits
 from rossfs.tree.staged import Staged
 from rossfs.tree.uploads import Uploads
 from rossfs.tree.workplace import Workplace
@@ -27,12 +30,23 @@ REWRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _pids = itertools.count(100)
 
 
-def top_of(store: Store, numbers: Numbers) -> OciDirectory:
-    """oci/ of a mount; the process of a thread has the number of that."""
+def numbered(thread: int) -> Process | None:
+    """The process of a thread: it has the number of that."""
+    return Process(thread, 0) if thread else None
+
+
+def top_of(
+    store: Store,
+    numbers: Numbers,
+    of: Callable[[int], Process | None] = numbered,
+    limits: Limits | None = None,
+) -> OciDirectory:
+    """oci/ of a mount."""
     files = ContentFiles(store.contents, numbers, mode=0o644)
-    readings = Readings(of=lambda thread: Process(thread, 0) if thread else None)
-    shop = Workshop(store, Uploads(store), files, numbers, writable=True, readings=readings)
-    return oci_directory(shop)
+    uploads, readings = Uploads(store), Readings(of=of)
+    return oci_directory(
+        Workshop(store, uploads, files, numbers, writable=True, readings=readings, limits=limits)
+    )
 
 
 class Tool:
@@ -43,7 +57,15 @@ class Tool:
         self.caller = Caller(1000, 1000, next(_pids) if pid is None else pid)
 
     async def find(self, path: str) -> Node | None:
-        """Walk to *path*; None if it leads nowhere."""
+        """Walk to *path*, once more after ESTALE as the kernel does; None if it leads nowhere."""
+        try:
+            return await self._walk(path)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        return await self._walk(path)
+
+    async def _walk(self, path: str) -> Node | None:
         node: Node | None = self.top
         for name in path.encode().split(b"/"):
             assert isinstance(node, Directory)
@@ -100,6 +122,8 @@ class Tool:
         """open(2) as the kernel does it: also anew, when what is there is published."""
         node = await self.find(path)
         directory, name = await self.split(path)
+        if node is not None and flags & os.O_EXCL:
+            raise FileExistsError(errno.EEXIST, path)
         if node is None:
             _, handle = await directory.create(name, 0o644, flags, self.caller)
             return handle

@@ -285,6 +285,46 @@ async def test_a_registry_is_no_layout(tool: Tool) -> None:
     assert await names(await tool.directory("localhost:5000")) == {b"app"}
 
 
+@pytest.mark.parametrize("own", ["index.json", "blobs", "oci-layout"])
+async def test_a_repository_of_such_a_name_hides_nothing_of_the_layout(
+    store: Store, tool: Tool, parts: ImageParts, other: ImageParts, own: str
+) -> None:
+    image = builders.image(store, "below", tag=f"q/x/{own}/y:v1")
+    builders.image(store, "below", tag=f"q/x/{own}:v1")
+    assert await names(await tool.directory("q/x")) == set()
+    assert await tool.find(f"q/x/{own}") is None
+    await tool.copy("q/x", parts, "v1")
+    await tool.copy("q/x", other, "v2")
+    assert set(await tool.tags("q/x")) == {"v1", "v2"}
+    assert await tool.read("q/x/oci-layout") == LAYOUT_DOCUMENT
+    assert await names(await tool.directory("q/x")) == {b"oci-layout", b"index.json", b"blobs"}
+    assert store.resolve_tag(f"q/x/{own}/y", "v1")[0] == image.manifest
+    there = await error_of((await tool.directory("q/x")).mkdir(own.encode(), 0o755, tool.caller))
+    assert getattr(there, "errno", None) == errno.EEXIST
+
+
+async def test_at_the_top_such_a_name_is_a_repository(
+    store: Store, tool: Tool, parts: ImageParts
+) -> None:
+    await tool.copy("blobs", parts, "v1")
+    await tool.copy("index.json", parts, "v1")
+    assert await names(tool.top) == {b"blobs", b"index.json"}
+    await tool.mkdir("localhost:5000")
+    await tool.copy("localhost:5000/blobs", parts, "v1")
+    assert await names(await tool.directory("localhost:5000")) == {b"blobs"}
+
+
+async def test_no_repository_takes_the_name_of_a_part(
+    tool: Tool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "rossfs.tree")
+    await tool.mkdir("q/x")
+    for name in ("index.json", "oci-layout"):
+        error = await error_of(tool.mkdir(f"q/x/{name}"))
+        assert getattr(error, "errno", None) == errno.EPERM
+        assert f'"oci/q/x/{name}"' in caplog.text
+
+
 async def test_changes_of_attributes_change_nothing(tool: Tool, parts: ImageParts) -> None:
     await tool.copy("app", parts, "v1")
     for path in ("app", "app/blobs", "app/blobs/sha256", "app/index.json", "app/oci-layout"):
