@@ -97,6 +97,8 @@ class Cure(enum.Enum):
     """Move the record of a layout aside: its tags stay."""
     QUARANTINE_RECORD = enum.auto()
     """Move the record of a commit aside."""
+    KEEP_USED = enum.auto()
+    """Keep what the record of a use is of; move the record aside if that cannot be told."""
     REBUILD = enum.auto()
     """Write the .meta anew from the content."""
     RETYPE = enum.auto()

@@ -1,9 +1,10 @@
 """quarantine/: what a repair moves aside, so that it is neither served nor lost.
 
 Content is <area>-<hex>-<8 digits>, its .meta beside it as <...>.meta; a tag file is
-tag-<path with % for />-<8 digits>, and the record of a layout likewise layout-...; a record of a
-commit, and what lies in place of a .meta, is record-<name>-<8 digits> and meta-<name>-<8 digits>.
-The digits make each name new.  Nothing here is ever looked at again; people delete it.
+tag-<path with % for />-<8 digits>, and the record of a layout likewise layout-..., that of a use
+use-<hex>-<8 digits>; a record of a commit, and what lies in place of a .meta, is
+record-<name>-<8 digits> and meta-<name>-<8 digits>.  The digits make each name new.  Nothing here
+is ever looked at again; people delete it.
 
 A crash leaves content in one place or the other, and perhaps its .meta behind.
 """

@@ -2,6 +2,7 @@
 
 Derived are each .meta and an index's link in manifests/.  Damaged content goes to quarantine/, and
 so do tag files and commit records that cannot be read: nothing that could be right is ever deleted.
+A use that cannot be read becomes one that does not end, if it can be told of what it is.
 What is missing stays missing: storing it again is the cure.  Afterwards a check finds no damage but
 that.
 
@@ -32,6 +33,7 @@ from rossfs.store import (
     smallfile,
     tagfaults,
     uploads,
+    usefaults,
 )
 from rossfs.store.finding import Cure, Fault, Finding, place
 from rossfs.store.paths import META, Area
@@ -89,6 +91,8 @@ class _Cures:
                 return self._moved(finding, self._quarantine_layout(fault.path))
             case Cure.QUARANTINE_RECORD:
                 return self._moved(finding, self._quarantine_record(fault.path))
+            case Cure.KEEP_USED:
+                return usefaults.keep_used(self._access, fault)
             case Cure.TIDY:
                 self._tidy()
                 return finding._replace(repaired=not os.path.lexists(fault.path))

@@ -12,7 +12,8 @@ released since.  A record is replaced whole and goes with the last release.  A c
 count before or after; a storage that is deleted without a word leaves its counts, which whoever
 knows that may release.
 
-A record that cannot be read still keeps the content of its own name, if that is stored.
+A record that cannot be read still keeps the content of its own name, if that is stored.  A repair
+(usefaults.py) makes of it one with the count UNKNOWN, which no release lowers.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ VERSION = 1
 _LIMIT = 256
 """Bytes: a record has at most 90."""
 
-_MOST = 1 << 32
+UNKNOWN = 1 << 32
+"""The count where nobody knows how many uses there are; and the highest, after which that is so."""
 
 
 class Use(NamedTuple):
@@ -60,19 +62,22 @@ class Uses:
         """
         with self._access.naming():
             known = read(self._access.paths, asked)
-            count = min(known.times + 1 if known is not None else 1, _MOST)
-            self._write(asked, Use(count, content))
+            count = min(known.times + 1 if known is not None else 1, UNKNOWN)
+            _write(self._access.paths, asked, Use(count, content))
             arrivals.note(self._access.paths, content)
         return count
 
     def end(self, asked: Digest) -> int:
-        """Note one use less; return how many are left.  Errors as `begin`."""
+        """Note one use less; return how many are left, UNKNOWN if that was the count.  Errors as
+        `begin`."""
         with self._access.naming():
             known = read(self._access.paths, asked)
             if known is None:
                 return 0
+            if known.times == UNKNOWN:
+                return UNKNOWN
             if known.times > 1:
-                self._write(asked, Use(known.times - 1, known.content))
+                _write(self._access.paths, asked, Use(known.times - 1, known.content))
             else:
                 durable.remove(path_of(self._access.paths, asked), "use")
             return known.times - 1
@@ -97,13 +102,6 @@ class Uses:
         """Whether *content* is in use.  Final under `Access.sweeping`."""
         return any(used == content for used in self.contents())
 
-    def _write(self, asked: Digest, use: Use) -> None:
-        paths = self._access.paths
-        record = [VERSION, use.times, use.content.algorithm, use.content.raw]
-        path = path_of(paths, asked)
-        durable.make_directory(os.path.dirname(path), "use")
-        durable.replace_file(path, msgpack.packb(record), paths.scratch, "use")
-
 
 def path_of(paths: Paths, asked: Digest) -> str:
     """The record of *asked*."""
@@ -115,13 +113,28 @@ def read(paths: Paths, asked: Digest) -> Use | None:
     path = path_of(paths, asked)
     try:
         version, count, algorithm, raw = msgpack.unpackb(smallfile.read(path, _LIMIT))
-        if version != VERSION or type(count) is not int or not 0 < count <= _MOST:
+        if version != VERSION or type(count) is not int or not 0 < count <= UNKNOWN:
             raise ValueError("no record of a use")
         return Use(count, Digest.from_raw(algorithm, raw))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, InvalidDigest, msgpack.UnpackException) as error:
         raise Damaged(f"{path} cannot be read: {error}") from error
+
+
+def is_bad(paths: Paths, asked: Digest) -> bool:
+    """Whether there is a record of *asked* that cannot be read."""
+    try:
+        read(paths, asked)
+    except Damaged:
+        return True
+    return False
+
+
+def keep(paths: Paths, asked: Digest, content: Digest) -> None:
+    """Write a record, over whatever is there, that keeps *content* until somebody removes the
+    record.  Requires `Access.naming`."""
+    _write(paths, asked, Use(UNKNOWN, content))
 
 
 def content_of(paths: Paths, asked: Digest) -> Digest | None:
@@ -133,3 +146,10 @@ def content_of(paths: Paths, asked: Digest) -> Digest | None:
             raise
         return asked
     return None if use is None else use.content
+
+
+def _write(paths: Paths, asked: Digest, use: Use) -> None:
+    record = [VERSION, use.times, use.content.algorithm, use.content.raw]
+    path = path_of(paths, asked)
+    durable.make_directory(os.path.dirname(path), "use")
+    durable.replace_file(path, msgpack.packb(record), paths.scratch, "use")

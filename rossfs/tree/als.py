@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import errno
 import logging
 import os
 import re
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import trio
@@ -39,6 +40,7 @@ from rossfs.oci.digest import Digest
 from rossfs.store.content import Unproven
 from rossfs.store.paths import Area
 from rossfs.store.store import Store
+from rossfs.store.uses import UNKNOWN
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
@@ -103,10 +105,15 @@ class LayerStore:
         return content is not None and content.area is Area.BLOBS
 
     async def change(self, work: Callable[[], T]) -> T:
-        """Do *work*, which writes to the disk and is seen through; a failure goes to the log, for
-        podman hardly looks at it."""
-        try:
+        """Do *work*, which writes to the disk and is seen through."""
+        with self.telling():
             return await trio.to_thread.run_sync(work)
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Log what goes wrong in the block, for podman hardly looks at it."""
+        try:
+            yield
         except Exception as error:
             _log.warning("what podman uses could not be noted: %s", error)
             raise
@@ -221,8 +228,9 @@ class LayerPlace(Directory):
             use = self._layers.store.uses.get(self.asked)
         except Damaged:
             return {b"user.ross.digest": str(self.content).encode()}
-        uses = 0 if use is None else use.times
-        return {b"user.ross.digest": str(self.content).encode(), b"user.ross.uses": b"%d" % uses}
+        times = 0 if use is None else use.times
+        text = b"unknown" if times == UNKNOWN else b"%d" % times
+        return {b"user.ross.digest": str(self.content).encode(), b"user.ross.uses": text}
 
     @property
     def _place(self) -> bytes:
@@ -258,7 +266,8 @@ class LayerPlace(Directory):
     async def settle(self) -> None:
         """Open the layer.  InvalidLayer, Damaged, BlobNotFound: podman then pulls it instead."""
         layers = self._layers
-        await layers.files.settle(self.content)
+        # Its tables may be from before it was damaged.
+        await layers.files.verified(self.content)
         tree = await layers.overlays.open_alone(self._place, self.content, self.ino)
         if self._info is None:
             layer = tree.files.layer
@@ -273,7 +282,8 @@ class LayerPlace(Directory):
     async def create(
         self, name: bytes, mode: int, flags: int, caller: Caller
     ) -> tuple[Node, Handle]:
-        """`use`: podman uses the layer from now on.  Noted, and ENOENT; else EROFS."""
+        """`use`: podman uses the layer from now on.  Noted, and ENOENT; else EROFS, or what is
+        wrong with the layer."""
         await self._begin(name)
         raise _yes()
 
@@ -286,6 +296,8 @@ class LayerPlace(Directory):
         layers, uses = self._layers, self._layers.store.uses
         if name != USE or not layers.writable:
             raise read_only()
+        with layers.telling():
+            await self.settle()
 
         def begin() -> None:
             uses.begin(self.asked, self.content)

@@ -1,3 +1,4 @@
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -7,11 +8,19 @@ import pytest
 
 from rossfs.errors import Damaged, ReadOnlyStore, Referenced
 from rossfs.oci.digest import Digest
-from rossfs.store import durable, uses
+from rossfs.store import durable, fsck, usefaults, uses
 from rossfs.store.store import Store
 from rossfs.store.tags import Tags
 from rossfs.store.uses import Use
-from tests.builders import OCTET_STREAM, RossStore, digest_of, image
+from tests.builders import (
+    OCI_CONFIG,
+    OCI_MANIFEST,
+    OCTET_STREAM,
+    RossStore,
+    digest_of,
+    image,
+    manifest,
+)
 
 TOC = digest_of(b"a table of contents")
 LONG = digest_of(b"long", "sha512")
@@ -131,6 +140,86 @@ def test_nothing_is_collected_while_it_is_unknown_what_is_in_use(
         opened.garbage_collect()
     path.unlink()
     assert opened.garbage_collect().blobs_removed == 1
+
+
+@pytest.mark.damages_store
+@pytest.mark.parametrize("data", RECORDS)
+def test_a_repair_keeps_what_a_damaged_record_is_named_after(
+    ross: RossStore, opened: Store, layer: Digest, data: bytes
+) -> None:
+    record(ross, layer, data)
+    (mended,) = [found for found in opened.fsck(repair=True) if found.is_damage]
+    assert mended.repaired
+    assert [found for found in opened.fsck() if found.is_damage] == []
+    assert opened.uses.get(layer) == Use(uses.UNKNOWN, layer)
+    # Nobody knows how often it is to be released.
+    assert opened.uses.begin(layer, layer) == uses.UNKNOWN
+    assert opened.uses.end(layer) == uses.UNKNOWN
+    assert opened.garbage_collect().blobs_removed == 0
+
+
+def table_of(ross: RossStore, layer: Digest, tag: str) -> None:
+    """A manifest that says that *layer* has the table TOC."""
+    config = ross.put_blob(OCI_CONFIG, b"{}")
+    described = json.loads(manifest(b"{}", [b"a layer"]))
+    described["layers"][0] |= {"digest": str(layer), "annotations": {"some.toc": str(TOC)}}
+    assert described["config"]["digest"] == str(config)
+    data = json.dumps(described).encode()
+    ross.set_tag("app", tag, ross.put_manifest(data, OCI_MANIFEST))
+
+
+@pytest.mark.damages_store
+def test_a_repair_finds_the_layer_by_its_table(
+    ross: RossStore, opened: Store, layer: Digest
+) -> None:
+    record(ross, TOC, b"damaged")
+    table_of(ross, layer, "1")
+    table_of(ross, digest_of(b"not stored"), "2")
+    (mended,) = [found for found in opened.fsck(repair=True) if found.where.startswith("uses")]
+    assert mended.repaired
+    assert str(layer) in mended.text
+    assert opened.uses.get(TOC) == Use(uses.UNKNOWN, layer)
+
+
+@pytest.mark.damages_store
+def test_a_repair_does_not_guess_which_layer_it_is(
+    ross: RossStore, opened: Store, layer: Digest
+) -> None:
+    other = ross.put_blob(OCTET_STREAM, b"another layer")
+    path = record(ross, TOC, b"damaged")
+    for number, one in enumerate((layer, other)):
+        table_of(ross, one, str(number))
+    (found,) = [found for found in opened.fsck(repair=True) if found.where.startswith("uses")]
+    assert not found.repaired
+    assert str(layer) in found.text
+    assert str(other) in found.text
+    assert path.exists()
+
+
+@pytest.mark.damages_store
+def test_a_repair_moves_a_record_aside_that_keeps_nothing(
+    ross: RossStore, opened: Store, layer: Digest
+) -> None:
+    path = record(ross, TOC, b"damaged")
+    (mended,) = [found for found in opened.fsck(repair=True) if found.is_damage]
+    assert mended.repaired
+    assert mended.moved is not None
+    assert (ross.root / mended.moved).read_bytes() == b"damaged"
+    assert not path.exists()
+    assert [found for found in opened.fsck() if found.is_damage] == []
+    assert opened.garbage_collect().blobs_removed == 1
+
+
+@pytest.mark.damages_store
+def test_a_record_that_can_be_read_again_is_not_repaired(
+    ross: RossStore, opened: Store, layer: Digest
+) -> None:
+    path = record(ross, layer, b"damaged")
+    (fault,) = [fault for fault in fsck.faults(opened) if fault.finding.is_damage]
+    path.unlink()
+    opened.uses.begin(layer, layer)
+    assert not usefaults.keep_used(opened.access, fault).repaired
+    assert opened.uses.get(layer) == Use(1, layer)
 
 
 @pytest.mark.damages_store

@@ -278,6 +278,57 @@ async def test_a_layer_that_goes_at_this_moment_is_not_counted(
 
 
 @pytest.mark.damages_store
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_damaged_layer_cannot_be_used(
+    store: Store,
+    als: AdditionalLayers,
+    layer: Digest,
+    expects_warnings: list[logging.LogRecord],
+    known: bool,
+) -> None:
+    if known:
+        # Its tables are from before.
+        assert await find(await place(als, layer), b"diff")
+        als = additional(store)
+    harm(store, layer)
+    directory = await place(als, layer)
+    for name in (b"diff", b"info"):
+        with pytest.raises((Damaged, InvalidLayer)):
+            await find(directory, name)
+    for making in (
+        directory.create(b"use", 0o666, FLAGS, CALLER),
+        directory.mknod(b"use", 0o666 | stat.S_IFREG, 0, CALLER),
+    ):
+        with pytest.raises((Damaged, InvalidLayer)):
+            await making
+    assert list(store.uses.asked()) == []
+    assert str(layer) in expects_warnings[-1].getMessage()
+    assert await release(als, layer) == errno.ENOENT
+
+
+async def test_what_is_no_layer_cannot_be_used(
+    store: Store, als: AdditionalLayers, expects_warnings: list[logging.LogRecord]
+) -> None:
+    digest, _ = store.put_blob(OCI_CONFIG, b'{"no": "layer"}' * 100)
+    with pytest.raises(InvalidLayer):
+        await (await place(als, digest)).create(b"use", 0o666, FLAGS, CALLER)
+    assert list(store.uses.asked()) == []
+    assert expects_warnings
+
+
+@pytest.mark.damages_store
+async def test_a_count_that_nobody_knows_is_told(
+    store: Store, als: AdditionalLayers, layer: Digest
+) -> None:
+    damaged_record(store, layer)
+    assert [found.repaired for found in store.fsck(repair=True)] == [True]
+    assert (await place(als, layer)).xattrs()[b"user.ross.uses"] == b"unknown"
+    assert await use(als, layer) == errno.ENOENT
+    assert await release(als, layer) == errno.ENOENT
+    assert (await place(als, layer)).xattrs()[b"user.ross.uses"] == b"unknown"
+
+
+@pytest.mark.damages_store
 async def test_a_layer_in_use_that_is_lost_can_still_be_released(
     store: Store, als: AdditionalLayers, layer: Digest
 ) -> None:
