@@ -53,6 +53,9 @@ _SECOND = 10**9
 _DAY = 86400
 _TOLD = 1000
 
+_NOTED = 1000
+"""Uses that wait to be noted; more that come meanwhile are not."""
+
 _TRUST = 0.01
 """Seconds for which a file that is open is taken to be as it was: asking costs a third of a read
 of 4 KiB."""
@@ -69,8 +72,10 @@ class ContentFiles:
 
     __slots__ = (
         "_hashing",
+        "_noting",
         "_number",
         "_told",
+        "_used",
         "buffer",
         "contents",
         "mode",
@@ -94,6 +99,9 @@ class ContentFiles:
         self.workers = trio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._number = numbers.family(b"content")
         self._hashing: dict[Digest, trio.Event] = {}
+        self._used: dict[Digest, Content] = {}
+        """What was read, and may have to be noted."""
+        self._noting = False
         self._told: set[str] = set()
 
     def glance(self, digest: Digest) -> ContentFile | None:
@@ -146,6 +154,30 @@ class ContentFiles:
                 if verifier.verdict(path, _identity(content)) is True:
                     return content
                 await self._once(digest, partial(verifier.prove, digest, path))
+
+    async def note(self, content: Content) -> None:
+        """Note once a day that *content* was read.
+
+        That syncs a file, and the kernel lets go of few files at once: so one of those who let go
+        of many does it for all, and the others need not wait with it.
+        """
+        if not self.note_access or time.time() - content.accessed_at < _DAY:
+            return
+        if len(self._used) < _NOTED:
+            self._used[content.digest] = content
+        if self._noting:
+            return
+        self._noting = True
+        try:
+            while self._used:
+                used, self._used = self._used, {}
+                await trio.to_thread.run_sync(self._note, used, limiter=self.workers)
+        finally:
+            self._noting = False
+
+    def _note(self, used: Mapping[Digest, Content]) -> None:
+        for content in used.values():
+            self.contents.note_access(content)
 
     async def _once(self, digest: Digest, work: Callable[[], object]) -> None:
         """Do *work* in a thread, or wait until whoever is doing it for *digest* is done; then ask
@@ -339,11 +371,7 @@ class ContentHandle(Handle):
     async def release(self) -> None:
         """Close, and note once a day that the content was used."""
         os.close(self._fd)
-        files, content = self._files, self._content
-        if files.note_access and time.time() - content.accessed_at >= _DAY:
-            await trio.to_thread.run_sync(
-                files.contents.note_access, content, limiter=files.workers
-            )
+        await self._files.note(self._content)
 
 
 def content_xattrs(content: Content) -> dict[bytes, bytes]:
