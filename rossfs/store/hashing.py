@@ -46,10 +46,19 @@ class StreamHasher:
     To be used by one thread at a time.  `close` must be called.
     """
 
-    __slots__ = ("_algorithm", "_gathered", "_hasher", "_pending", "_queue", "_slots", "_thread")
+    __slots__ = (
+        "_algorithm", "_gathered", "_hasher", "_pending", "_queue", "_slots", "_thread", "_told",
+        "_total",
+    )  # fmt: skip
 
-    def __init__(self, algorithm: str = "sha256") -> None:
+    def __init__(
+        self, algorithm: str = "sha256", told: Callable[[int], None] | None = None
+    ) -> None:
+        """*told* hears in the second thread, while there is one, how many bytes of the stream are
+        hashed by now; it must not raise."""
         self._algorithm = algorithm
+        self._told = told
+        self._total = 0
         self._hasher = hasher_for(algorithm)
         self._thread: threading.Thread | None = None
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -67,6 +76,7 @@ class StreamHasher:
         """Take the next bytes of the stream; waits while too many are unhashed."""
         if self._thread is None:
             self._hasher.update(data)
+            self._total += len(data)
             self._gathered += len(data)
             if self._gathered >= _INLINE:
                 self._gathered = 0
@@ -104,4 +114,7 @@ class StreamHasher:
     def _run(self) -> None:
         while (data := self._queue.get()) is not None:
             self._hasher.update(data)
+            self._total += len(data)
             self._slots.release()
+            if self._told is not None:
+                self._told(self._total)

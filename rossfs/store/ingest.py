@@ -35,6 +35,9 @@ from rossfs.store.sniffing import DOCUMENT_LIMIT, media_type_of, read_whole
 # Overwriting what was hashed starts the hash again.  Who does it this often writes at random.
 _RESTARTS = 2
 
+_BEHIND = 8 << 20
+"""Bytes that arrive before the disk begins with them: enough for it to write in a row."""
+
 _GAPS = "user.ross.gaps"
 _MOST_GAPS = 100
 _ANYWHERE = -1  # of gaps beyond those: no write closes it, only cutting off everything
@@ -47,6 +50,7 @@ class Ingest:
     """
 
     __slots__ = (
+        "_begun",
         "_contents",
         "_fd",
         "_finished",
@@ -66,7 +70,9 @@ class Ingest:
         self.size = size
         """Bytes written so far, holes included."""
         self.algorithm = algorithm
-        self._hasher = StreamHasher(algorithm)
+        self._hasher = StreamHasher(algorithm, self._begin_sync)
+        self._begun = 0
+        """The first bytes of the file, with which the disk has begun."""
         self._hashed = 0
         """The first bytes of the file, as many as the hasher has seen."""
         self._restarts = 0
@@ -304,9 +310,16 @@ class Ingest:
 
     def _restart(self) -> None:
         self._hasher.close()
-        self._hasher = StreamHasher(self.algorithm)
-        self._hashed = 0
+        self._hasher = StreamHasher(self.algorithm, self._begin_sync)
+        self._begun = self._hashed = 0
         self._restarts += 1
+
+    def _begin_sync(self, hashed: int) -> None:
+        """Let the disk write while more arrives.  In the thread of the hasher, which ends before
+        the descriptor is closed."""
+        if hashed - self._begun >= _BEHIND:
+            durable.begin_sync(self._fd, self._begun, hashed - self._begun)
+            self._begun = hashed
 
     def _digest(self, algorithm: str) -> Digest:
         fd = self.fileno()

@@ -44,6 +44,17 @@ def test_dying_at_any_step_leaves_the_old_file_or_the_new(
     assert target.read_bytes() == expected
 
 
+def test_who_lets_the_disk_begin_hears_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"bytes")
+    with (tmp_path / "file").open("rb") as file:
+        durable.begin_sync(file.fileno(), 0, 5)
+        durable.begin_sync(file.fileno(), 3, 1 << 40)
+    for end in os.pipe():
+        durable.begin_sync(end, 0, 1)
+        os.close(end)
+    durable.begin_sync(-1, 0, 1)
+
+
 def test_missing_directories_are_made(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b" / "file"
     durable.replace_file(str(target), b"data", str(tmp_path / "x" / "scratch"), "meta")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from rossfs.errors import Busy, DigestMismatch, ReadOnlyStore, StoreFull, UsageError
+from rossfs.store import durable
 from rossfs.store.access import Access
 from rossfs.store.content import is_sealed
 from rossfs.store.contents import Contents
@@ -374,3 +375,31 @@ def test_of_many_writes_that_failed_each_is_to_be_repeated(
         ingest.truncate(0)
         ingest.append(b"all of it")
         assert ingest.commit().digest == digest_of(b"all of it")
+
+
+# The disk
+
+
+def test_the_disk_begins_with_what_has_arrived_while_more_does(
+    contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        durable, "begin_sync", lambda _, offset, length: begun.append((offset, length))
+    )
+    piece = bytes(BUFFER)
+    with Ingest.create(contents) as ingest:
+        for _ in range(30):
+            ingest.append(piece)
+        ingest.rest()
+        assert [offset for offset, _ in begun] == [0, begun[0][1], begun[0][1] + begun[1][1]]
+        assert sum(length for _, length in begun) <= ingest.size
+        assert max(length for _, length in begun) <= 8 * BUFFER
+
+        begun.clear()
+        ingest.write_at(0, b"anew")
+        ingest.append(piece)
+        assert not begun
+        stored = ingest.commit()
+        assert begun[0][0] == 0, "it is hashed from the beginning, and may go to the disk again"
+    assert stored.size == 31 * BUFFER
