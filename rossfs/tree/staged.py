@@ -6,8 +6,8 @@ Its bytes lie in one file of the store, open and locked while anything of it is 
 judgement.  When the last writing descriptor is gone, what was accepted is carried out; the rest
 stays a file.
 
-Changes, judgements and conclusions take turns (`turn`); small writes pass without waiting if it is
-free.  The ingest is used by one thread at a time for that reason.
+Changes, judgements and conclusions take turns (`turn`); writes pass without waiting if it is free.
+The ingest is used by one thread at a time for that reason.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ from rossfs.tree.stagedhandle import StagedHandle
 
 if TYPE_CHECKING:
     from rossfs.tree.uploads import Uploads
-
-INLINE = 64 << 10
-"""Bytes that are written in the event loop: a worker thread costs as much as copying them."""
 
 _log = logging.getLogger("rossfs.tree")
 
@@ -226,14 +223,14 @@ class Staged(File):
 
     async def write(self, handle: StagedHandle, offset: int, data: bytes) -> int:
         """write(2) of *handle*."""
-        ingest = self._writable()
-        if len(data) <= INLINE and not (self._judged or self.turn.locked()) and ingest.keeps_up:
-            ingest.write_at(ingest.size if handle.appending else offset, data)
+        ingest, uploads = self._writable(), self.uploads
+        if not (self._judged or self.turn.locked()) and uploads.is_swift(ingest, len(data)):
+            uploads.write(ingest, ingest.size if handle.appending else offset, data)
         else:
             async with self.turn:
                 self._withdraw()
                 where = ingest.size if handle.appending else offset
-                await self.uploads.work(ingest.write_at, where, data)
+                await uploads.work(ingest.write_at, where, data)
         handle.flushed = False
         return len(data)
 

@@ -14,6 +14,7 @@ elsewhere (dup, fork).
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar, TypeVarTuple, runtime_checkable
 
@@ -33,6 +34,17 @@ from rossfs.tree.staged import Staged
 # which readers need.
 _WORKERS = 16
 
+INLINE = 256 << 10
+"""Bytes that are written in the event loop, as many as cp(1) writes at once: a worker thread costs
+several times as much as copying them.  Whoever looks for something meanwhile waits for more."""
+
+SLOW = 5e-3
+"""Seconds from which on a write has waited for the disk: so much is copied in a twentieth of that, and
+who writes more than the disk takes is put to sleep for 10 ms and more (balance_dirty_pages)."""
+
+PAUSE = 1.0
+"""Seconds for which writes are made by worker threads then, so that nobody else waits."""
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -51,13 +63,15 @@ class Adopter(Protocol):
 class Uploads:
     """The staged files of one mount."""
 
-    __slots__ = ("_active", "_numbers", "_workers", "store")
+    __slots__ = ("_active", "_numbers", "_slow", "_workers", "store")
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._numbers = itertools.count(FIRST_UPLOADED)
         self._workers = trio.CapacityLimiter(_WORKERS)
         self._active: set[Staged] = set()
+        self._slow = 0.0
+        """Until when writes may take long (time.monotonic)."""
 
     def file(self, place: Place, *, waits: bool = False) -> Staged:
         """A new node for *place*: of the file that *waits* there, or of one to be made."""
@@ -87,6 +101,19 @@ class Uploads:
         return tuple(self._active)
 
     # For staged files only
+
+    def is_swift(self, ingest: Ingest, size: int) -> bool:
+        """Whether *size* bytes for *ingest* can be expected to be copied at once, so that they are
+        not worth a worker thread."""
+        return size <= INLINE and ingest.keeps_up and time.monotonic() >= self._slow
+
+    def write(self, ingest: Ingest, offset: int, data: bytes) -> None:
+        """Write in the event loop, and take note of how long that takes."""
+        began = time.monotonic()
+        ingest.write_at(offset, data)
+        now = time.monotonic()
+        if now - began > SLOW:
+            self._slow = now + PAUSE
 
     def began(self, staged: Staged) -> None:
         """*staged* has something open."""

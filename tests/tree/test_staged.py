@@ -17,8 +17,7 @@ from rossfs.store.store import Store
 from rossfs.tree.incoming import IncomingDirectory, incoming_directory
 from rossfs.tree.node import AttrChange
 from rossfs.tree.numbers import Numbers
-from rossfs.tree.staged import INLINE
-from rossfs.tree.uploads import Uploads
+from rossfs.tree.uploads import INLINE, Uploads
 from tests.builders import digest_of
 from tests.suites.directory_suite import CALLER, find
 from tests.tree.writing import (

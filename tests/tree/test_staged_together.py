@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import threading
+import time
 
 import pytest
 import trio
 
+from rossfs.store.ingest import Ingest
 from rossfs.store.store import Store
+from rossfs.tree import uploads
 from rossfs.tree.incoming import IncomingDirectory, incoming_directory
 from rossfs.tree.numbers import Numbers
-from rossfs.tree.staged import INLINE
-from rossfs.tree.uploads import Uploads
+from rossfs.tree.uploads import INLINE, Uploads
 from tests.builders import digest_of
 from tests.suites.directory_suite import CALLER
 from tests.tree.writing import (
@@ -38,7 +41,7 @@ async def test_four_writers_of_four_files_do_not_disturb_each_other(
     async def writer(seed: int) -> None:
         numbers = random.Random(seed)
         for turn in range(12):
-            data = numbers.randbytes(numbers.choice([1, 1000, INLINE * 3]))
+            data = numbers.randbytes(numbers.choice([1, 1000, INLINE + 1000]))
             name = b"%d-%d" % (seed, turn)
             await write(directory, name, data)
             assert await pinned(directory, name) == digest_of(data)
@@ -104,3 +107,31 @@ async def test_a_cancelled_server_still_carries_out_what_it_accepted(
         scope.cancel()
         await handle.release()
     assert await pinned(directory, b"name") == digest_of(DATA)
+
+
+async def test_writes_leave_the_event_loop_while_the_disk_keeps_writers_waiting(
+    directory: IncomingDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    delay = 0.0
+
+    def write_at(ingest: Ingest, offset: int, data: bytes) -> None:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        time.sleep(delay)
+        plainly(ingest, offset, data)
+
+    plainly = Ingest.write_at
+    monkeypatch.setattr(Ingest, "write_at", write_at)
+    monkeypatch.setattr(uploads, "PAUSE", 0.2)
+    _, handle = await create(directory, b"name")
+    await handle.write(0, b"a")
+    delay = 2 * uploads.SLOW
+    await handle.write(1, b"b")
+    await handle.write(2, b"c")
+    await handle.write(3, bytes(INLINE))
+    delay = 0.0
+    await trio.sleep(0.25)
+    await handle.write(4, b"d")
+    assert threads == [False, False, True, True, False]
+    await close(handle)
+    assert await pinned(directory, b"name") == digest_of(b"abc\0d" + bytes(INLINE - 2))
