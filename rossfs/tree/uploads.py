@@ -39,8 +39,8 @@ INLINE = 256 << 10
 several times as much as copying them.  Whoever looks for something meanwhile waits for more."""
 
 SLOW = 5e-3
-"""Seconds from which on a write has waited for the disk: so much is copied in a twentieth of that, and
-who writes more than the disk takes is put to sleep for 10 ms and more (balance_dirty_pages)."""
+"""Seconds from which on a write has waited for the disk: so much is copied in a twentieth of that,
+and who writes more than the disk takes is put to sleep for 10 ms and more (balance_dirty_pages)."""
 
 PAUSE = 1.0
 """Seconds for which writes are made by worker threads then, so that nobody else waits."""
