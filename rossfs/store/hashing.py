@@ -16,6 +16,9 @@ BUFFER = 1 << 20
 # what is hashed before one is started.
 _INLINE = 4 << 20
 
+# More pieces than these are copied into one: to have the interpreter again after each costs more.
+_PIECES = 16
+
 # Buffers that wait for the second thread.  With 1 MiB each this bounds the memory of a stream.
 _WAITING = 8
 
@@ -61,7 +64,7 @@ class StreamHasher:
         self._total = 0
         self._hasher = hasher_for(algorithm)
         self._thread: threading.Thread | None = None
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[bytes] | None] = queue.SimpleQueue()
         self._slots = threading.Semaphore(_WAITING)
         # Small buffers are handed over together: a hand-over costs as much as hashing 10 KiB.
         self._pending: list[bytes] = []
@@ -105,16 +108,19 @@ class StreamHasher:
         self._thread.start()
 
     def _hand_over(self) -> None:
-        data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
-        self._pending.clear()
+        pieces = self._pending
+        if len(pieces) > _PIECES:
+            pieces = [b"".join(pieces)]
+        self._pending = []
         self._gathered = 0
         self._slots.acquire()
-        self._queue.put(data)
+        self._queue.put(pieces)
 
     def _run(self) -> None:
-        while (data := self._queue.get()) is not None:
-            self._hasher.update(data)
-            self._total += len(data)
+        while (pieces := self._queue.get()) is not None:
+            for data in pieces:
+                self._hasher.update(data)
+                self._total += len(data)
             self._slots.release()
             if self._told is not None:
                 self._told(self._total)
