@@ -38,7 +38,8 @@ _INTERVAL = 0.1  # seconds between two words on how far it is
 _COUNT = struct.Struct("<Q")
 _PR_SET_PDEATHSIG = 1
 
-# The parent's path, whatever made it, and nothing from the environment or the working directory.
+# The parent's path, whatever made it, and nothing from the environment or the working directory: so
+# that Python need not find it out again (-S) takes a quarter off the start of the process.
 _START = (
     "import sys; sys.path[:] = sys.argv.pop(1).split(chr(10)); "
     "from rossfs.image.indexer import main; sys.exit(main(sys.argv[1:]))"
@@ -88,7 +89,7 @@ def _command(digest: Digest, cache: Cache) -> list[str]:
     path = "\n".join([*(entry for entry in sys.path if entry and "\n" not in entry), _ROOT])
     return [
         sys.executable,
-        *("-I", "-c", _START, path),
+        *("-I", "-S", "-c", _START, path),
         str(digest),
         cache.directory or "",
         str(cache.limit),
