@@ -7,10 +7,10 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import click
 
+from rossfs.cli import podmanoptions
 from rossfs.cli.names import resolve
 from rossfs.cli.platform import image_named
 from rossfs.cli.settings import Settings, pass_settings
@@ -22,72 +22,70 @@ from rossfs.store.store import Store
 EPILOG = """\b
 Examples:
   rossfs run --rm -it debian
-  rossfs run --rm --network=none lab/app:v1 ls /
-  rossfs run --podman=--runtime=runc --name=web nginx
+  rossfs run --rm --network none -v /srv:/srv lab/app:v1 ls /
+  rossfs run --runtime runc --name=web nginx
   rossfs run --print debian
 """
 
 
-class Call(NamedTuple):
-    """The arguments, taken apart."""
+OWN = {"--print": False, "--mountpoint": True, "--podman": True, "--help": False}
+"""Our options, and whether they have a value; the others are for `podman run`."""
 
-    options: tuple[str, ...]
-    """For `podman run`."""
-    name: str
-    words: tuple[str, ...]
-    """The command in the container."""
+_CALL = "rossfs.run.call"
 
 
-def parse(arguments: Sequence[str]) -> Call:
-    """Options come first and are one word each.  UsageError if there is no name after them."""
-    for position, argument in enumerate(arguments):
-        if not argument.startswith("-"):
-            options, words = arguments[:position], arguments[position + 1 :]
-            return Call(tuple(options), argument, tuple(words))
-    raise UsageError("the name of an image is missing; options with a value are --option=value")
+class RunCommand(click.Command):
+    """Leaves to podman what click does not know."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments apart, and give click our own."""
+        # Before anything else -h is --hostname of podman.
+        args = ["--help"] if args == ["-h"] else args
+        made = podmanoptions.call(args, OWN, podmanoptions.help_of_podman)
+        ctx.meta[_CALL] = made
+        return super().parse_args(ctx, [*made.own, "--", *filter(None, [made.name])])
 
 
 @click.command(
+    cls=RunCommand,
     epilog=EPILOG,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    options_metavar="[OPTION]...",
+    context_settings={"help_option_names": ["--help"]},
 )
 @click.option("--print", "only_print", is_flag=True, help="Print the command, and run nothing.")
-@click.option("--mount", "mountpoint", metavar="DIR", help="The mount, if the store has several.")
+@click.option(
+    "--mountpoint", metavar="DIR", help="Where the store is mounted, if it is at several places."
+)
 @click.option(
     "--podman",
     "podman_options",
     multiple=True,
     metavar="OPTION",
-    help="An option for podman itself, as in --podman=--runtime=runc.",
+    help="An option of podman itself, as in --podman=--runtime=runc.",
 )
-@click.argument(
-    "arguments",
-    nargs=-1,
-    type=click.UNPROCESSED,
-    metavar="[OPTION]... NAME [CMD]...",
-    required=True,
-)
+@click.argument("name", metavar="NAME [CMD]...")
+@click.pass_context
 @pass_settings
 def command(
     settings: Settings,
+    ctx: click.Context,
     only_print: bool,
     mountpoint: str | None,
     podman_options: tuple[str, ...],
-    arguments: tuple[str, ...],
+    name: str,
 ) -> None:
     """Run CMD in the image NAME with podman: nothing is pulled, nothing copied.
 
     The store must be mounted; the image is read from there, and what the container writes goes to
-    podman's own storage.  Other OPTIONs before NAME are those of `podman run`, in one word each:
-    --network=none, not --network none.  Options of the storage driver in storage.conf do not count
-    for this run.
+    podman's own storage.  Other OPTIONs before NAME are those of `podman run`, as its help has
+    them; -- may end them.  Options of the storage driver in storage.conf do not count for this run.
     """
-    call = parse(arguments)
+    call: podmanoptions.Call = ctx.meta[_CALL]
     mount = mount_of(settings.store, mountpoint)
     directory = f"{mount.path}/podman"
     if "," in directory:
         raise UsageError(f"podman takes {quote(directory)} for several directories")
-    image = _image(mount.source, call.name, directory)
+    image = _image(mount.source, name, directory)
     words = ["podman", *podman_options, "--storage-opt", f"additionalimagestore={directory}"]
     words += ["run", "--pull=never", *call.options, image, *call.words]
     if only_print:

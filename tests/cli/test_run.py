@@ -1,4 +1,4 @@
-"""`rossfs run` and `rossfs podman-config` without podman: arguments, and what is no mount.
+"""`rossfs run` and `rossfs podman-config` without podman: what is missing, and what is no mount.
 
 What they do with a mount is in tests/mount/test_podman.py.
 """
@@ -10,23 +10,26 @@ from pathlib import Path
 import pytest
 
 from rossfs.cli.main import run
-from rossfs.cli.run import Call, parse
-from rossfs.errors import UsageError
 from tests.builders import ross_store
 from tests.conftest import Mount
+from tests.requirements import require_tools
 
 
-def test_options_come_before_the_name_and_words_after() -> None:
-    assert parse(["box"]) == Call((), "box", ())
-    assert parse(["--rm", "-it", "box", "ls", "-l", "--", "x"]) == Call(
-        ("--rm", "-it"), "box", ("ls", "-l", "--", "x")
-    )
+@pytest.mark.parametrize("arguments", [[], ["--rm"], ["--rm=true", "--print"], ["--"]])
+def test_a_name_must_be_there(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    if "--rm" in arguments:
+        require_tools("podman")
+    assert run(["run", *arguments]) == 2
+    assert "NAME" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["--rm"], ["--rm", "-it"]])
-def test_a_name_must_be_there(arguments: list[str]) -> None:
-    with pytest.raises(UsageError):
-        parse(arguments)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_needs_no_podman(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert run(["run", option]) == 0
+    assert "rossfs run [OPTION]... NAME [CMD]..." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["podman-config"], ["run", "box"], ["run", "--print", "box"]])
@@ -38,7 +41,9 @@ def test_a_store_that_is_not_mounted_is_told(
     assert f"rossfs: the store {store} is not mounted" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["podman-config", "/proc"], ["run", "--mount=/proc", "box"]])
+@pytest.mark.parametrize(
+    "command", [["podman-config", "/proc"], ["run", "--mountpoint=/proc", "box"]]
+)
 def test_what_is_no_mount_of_ours_is_told(
     capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:

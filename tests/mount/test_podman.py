@@ -350,7 +350,8 @@ def test_the_printed_configuration_works(podman: Podman) -> None:
 def test_run_starts_podman(podman: Podman) -> None:
     own = [f"--podman={option}" for option in podman.own]
     for name in ("box", image_of(base(), packing="zstd").digest.hex):
-        words = ("run", *own, *OPTIONS, name, "sh", "-c", 'echo "it $1"', "x", "runs --rm")
+        split = [word for option in OPTIONS for word in option.split("=", 1)]
+        words = ("run", *own, *split, name, "sh", "-c", 'echo "it $1"', "x", "runs --rm")
         assert rossfs(podman, *words) == "it runs --rm\n"
     assert rossfs(podman, "run", *own, *OPTIONS, "box", "sh", "-c", "exit 7", status=7) == ""
 
@@ -370,4 +371,4 @@ def test_run_prints_what_it_would_start(podman: Podman) -> None:
 def test_run_says_what_is_wrong(podman: Podman) -> None:
     assert rossfs(podman, "run", "--rm", status=2) == ""
     assert rossfs(podman, "run", "lab/none", status=3) == ""
-    assert rossfs(podman, "run", "--mount=/proc", "box", status=3) == ""
+    assert rossfs(podman, "run", "--mountpoint=/proc", "box", status=3) == ""
