@@ -211,6 +211,15 @@ class Ingest:
         """Nothing is written for a while: hash what waits for it, and hold no thread."""
         self._hasher.close()
 
+    def require_whole(self) -> None:
+        """StoreFull, or the OSError of then, if a write failed and was not repeated."""
+        if self._gaps:
+            offset, number = min(self._gaps.items())
+            where = "more than can be told" if offset == _ANYWHERE else f"byte {offset}"
+            with durable.explained(self.path):
+                reason = f"{os.strerror(number)} when {where} was to be written"
+                raise OSError(number, reason, self.path)
+
     # The ways out
 
     def finish(self, expected: Digest | None = None, media_type: str | None = None) -> Stored:
@@ -276,12 +285,7 @@ class Ingest:
 
     def _prepare(self, expected: Digest | None, media_type: str | None) -> Stored:
         """Find out what would be stored: `finish` without the seal and the sync."""
-        if self._gaps:
-            offset, number = min(self._gaps.items())
-            where = "more than can be told" if offset == _ANYWHERE else f"byte {offset}"
-            with durable.explained(self.path):
-                reason = f"{os.strerror(number)} when {where} was to be written"
-                raise OSError(number, reason, self.path)
+        self.require_whole()
         done = self._finished
         if (
             done is not None

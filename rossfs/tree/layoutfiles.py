@@ -83,5 +83,5 @@ class IndexFile(LayoutFile):
         """As LayoutFile, and remember what its process read."""
         handle = await super().open(flags, caller)
         readings = self._shop.readings
-        readings.saw(readings.process(caller.pid), self.repository, self.text)
+        readings.saw(readings.who(caller.pid), self.repository, self.text)
         return handle

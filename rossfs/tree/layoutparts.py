@@ -19,9 +19,12 @@ from rossfs.oci.document import MAX_BYTES, parse_document
 from rossfs.oci.layout import INDEX_FILE, LAYOUT_FILE
 from rossfs.oci.mediatype import OCTET_STREAM
 from rossfs.store import layoutindex
+from rossfs.store.contents import Contents
 from rossfs.store.ingest import Ingest
 from rossfs.store.store import Store
+from rossfs.tree.bases import Origin, origin
 from rossfs.tree.place import Place
+from rossfs.tree.readings import Base
 
 _VERSIONS = ("1.0.0",)
 
@@ -112,6 +115,11 @@ class BlobPart(Part):
             for piece in reader.chunks():
                 ingest.append(piece)
 
+    def renew(self, contents: Contents) -> Ingest:
+        """A copy, as other bytes are not those of the name: who closes it is told so, unless they
+        are the same again."""
+        return self.begin(contents, False, False)
+
     def check(self, ingest: Ingest) -> None:
         """DigestMismatch if the bytes so far are not those of the name."""
         if not ingest.closed:
@@ -143,41 +151,59 @@ class BlobPart(Part):
 class IndexPart(Part):
     """index.json: merged with what others wrote since its writer read it."""
 
-    __slots__ = ("_base", "_known", "_last", "_wrote")
+    __slots__ = ("_filled", "_known", "_last", "_texts", "_wrote")
 
     def __init__(
         self,
         store: Store,
         repository: str,
         told: Told,
-        base: bytes | None,
+        base: Base,
         wrote: Callable[[bytes], None],
         size: int = 0,
     ) -> None:
         super().__init__(store, repository, INDEX_FILE, told, size)
         # Who read nothing removes nothing, whether nothing was there or an empty index.
-        self._base: bytes = layoutindex.text_of(layoutindex.empty()) if base is None else base
-        """What its writer had read."""
+        empty = layoutindex.text_of(layoutindex.empty())
+        texts = *base.others, base.text
+        self._texts = [empty if each is None else each for each in texts]
+        """What its writer may have read, what he read last at the end."""
+        self._known = base.known
+        self._filled: bytes | None = None
         self._last: bytes | None = None
         self._wrote = wrote
 
     def fill(self, ingest: Ingest) -> None:
         text, _ = self._store.layouts.index(self.repository)
-        self._base = text
+        self._filled = self._last = text
+        if not self._known:
+            self._texts = [text]
         ingest.append(text)
+
+    def was_read(self) -> None:
+        if self._filled is not None:
+            self._texts = [self._filled]
 
     def _publish(self, ingest: Ingest) -> None:
         """InvalidDocument, MissingContent, IndexTooLong, TagConflict."""
         if ingest.size > MAX_BYTES:
             raise InvalidDocument(f"it has {ingest.size} bytes, more than {MAX_BYTES}")
+        ingest.require_whole()
         text = ingest.read_at(0, ingest.size)
         if text == self._last:
             return
-        lines = self._store.layouts.replace(self.repository, self._base, text)
-        self._base = self._last = text
+        began = Origin(self._texts[0]) if len(self._texts) == 1 else origin(self._texts, text)
+        lines = self._store.layouts.replace(self.repository, began.text, text)
+        self._texts, self._last = [text], text
         self._wrote(text)
         for line in lines:
             _log.info("%s", line)
+        if began.stays:
+            _log.info(
+                "%s: %s stay: another thread of the process that wrote it may not know them",
+                self._where,
+                ", ".join(began.stays),
+            )
 
 
 class LayoutPart(Part):
@@ -192,6 +218,7 @@ class LayoutPart(Part):
         """InvalidDocument if it is not JSON that says a version that is known."""
         if ingest.size > MAX_BYTES:
             raise InvalidDocument(f"it has {ingest.size} bytes, more than {MAX_BYTES}")
+        ingest.require_whole()
         version = parse_document(ingest.read_at(0, ingest.size), LAYOUT_FILE).get(
             "imageLayoutVersion"
         )

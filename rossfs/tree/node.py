@@ -51,6 +51,13 @@ class Attr(NamedTuple):
     atime_ns: int = 0
 
     @classmethod
+    def of(cls, status: os.stat_result) -> Attr:
+        """Of a file of the disk, with all that is that file's own."""
+        times = status.st_mtime_ns, status.st_ctime_ns, status.st_atime_ns
+        owner = status.st_uid, status.st_gid
+        return cls(status.st_mode, status.st_size, status.st_nlink, *owner, 0, *times)
+
+    @classmethod
     def dated(cls, mode: int, time_ns: int, size: int = 0) -> Attr:
         """Of what has one time for everything and is owned by the owner of the mount."""
         return cls(mode, size, NLINK_UNKNOWN, None, None, 0, time_ns, time_ns, time_ns)

@@ -112,7 +112,7 @@ class OciDirectory(Workplace):
     def missed(self, name: bytes, caller: Caller) -> None:
         """Whoever looked for index.json, or for a layout, saw that there was nothing."""
         repository = self.path if name == INDEX else self._below(name)
-        self.shop.readings.missed(self.shop.readings.process(caller.pid), repository)
+        self.shop.readings.missed(self.shop.readings.who(caller.pid), repository)
 
     def blobs(self) -> BlobsDirectory:
         """blobs/ of this layout."""

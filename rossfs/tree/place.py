@@ -6,6 +6,8 @@ The methods that take an ingest run in worker threads, one at a time.
 from __future__ import annotations
 
 import abc
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from rossfs.store.contents import Contents
@@ -55,8 +57,29 @@ class Place(abc.ABC):
         """It waits, and is opened for writing.  Busy if another process writes it."""
         return Ingest.adopt(contents, self.path, self.algorithm)
 
+    def begin(self, contents: Contents, waits: bool, empty: bool) -> Ingest:
+        """The bytes to write to: those that wait, none, or a copy of what was there before."""
+        if waits:
+            return self.adopt(contents)
+        ingest = Ingest.create(contents, self.algorithm)
+        if not empty:
+            try:
+                self.fill(ingest)
+            except BaseException:
+                ingest.abort()
+                raise
+        return ingest
+
+    def renew(self, contents: Contents) -> Ingest:
+        """Its bytes were published when a descriptor was closed, or when it was renamed, and are
+        written further by another descriptor: a copy of them.  ESTALE where that cannot be."""
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
     def fill(self, ingest: Ingest) -> None:  # noqa: B027 - most files begin empty
         """It is opened for the first time, and not to be emptied: write what was there before."""
+
+    def was_read(self) -> None:  # noqa: B027 - most places need not know
+        """Who writes it has read what was there before.  In the event loop."""
 
     def revive(self) -> bool:
         """Somebody who looked before it was committed opens it now: whether it may begin anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 
@@ -30,3 +31,11 @@ def process_of(thread: int) -> Process | None:
         return Process(number, int(fields[19]))
     except (OSError, ValueError, IndexError):
         return None
+
+
+def is_alone(process: Process) -> bool:
+    """Whether *process* has one thread, or none any more: then what it does has one order."""
+    try:
+        return os.stat(f"/proc/{process.number}/task").st_nlink <= 3  # "." and ".." count
+    except OSError:
+        return True

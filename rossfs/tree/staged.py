@@ -98,15 +98,14 @@ class Staged(File):
             elif self.waits and not self.over:
                 self._last = self._attr(os.lstat(self.place.path))
             elif not self.over:
-                self._last = Attr(
-                    stat.S_IFREG | self.mode, self.place.size(), 1, self._uid, self._gid
-                )
+                self._last = Attr(self._mode(), self.place.size(), 1, self._uid, self._gid)
         return self._last
 
     def _attr(self, status: os.stat_result) -> Attr:
-        mode, times = stat.S_IFREG | self.mode, (status.st_mtime_ns, status.st_ctime_ns)
-        owner = self._uid, self._gid
-        return Attr(mode, status.st_size, status.st_nlink, *owner, 0, *times, status.st_atime_ns)
+        return Attr.of(status)._replace(mode=self._mode(), uid=self._uid, gid=self._gid)
+
+    def _mode(self) -> int:
+        return stat.S_IFREG | self.mode
 
     def xattrs(self) -> Mapping[bytes, bytes]:
         """user.ross.error: why it was refused."""
@@ -130,12 +129,9 @@ class Staged(File):
         self.uploads.store.access.require_writable()
         if change.size is not None:
             await self._truncate(change.size, caller)
-        if change.mode is not None:
-            self.mode = change.mode
-        if change.uid is not None:
-            self._uid = change.uid
-        if change.gid is not None:
-            self._gid = change.gid
+        self.mode = self.mode if change.mode is None else change.mode
+        self._uid = self._uid if change.uid is None else change.uid
+        self._gid = self._gid if change.gid is None else change.gid
         if (change.mtime_ns, change.atime_ns) != (None, None):
             async with self.turn:
                 self._set_times(change)
@@ -184,27 +180,26 @@ class Staged(File):
 
     async def _begin(self, *, empty: bool) -> None:
         """Have an ingest."""
-        if self._ingest is not None and self._ingest.closed:
-            # Its content is stored, but not named: there was an error.
-            await self._close_idle()
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         if self._ingest is not None:
+            if self._ingest.closed:
+                # Its content is stored, but not named: there was an error.
+                await self._close_idle()
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             return
-        contents, place = self.uploads.store.contents, self.place
-        if self.waits:
-            ingest = await self.uploads.work(place.adopt, contents)
-        else:
-            ingest = await self.uploads.work(Ingest.create, contents, place.algorithm)
-            if not empty:
-                try:
-                    await self.uploads.work(place.fill, ingest)
-                except BaseException:
-                    ingest.abort()
-                    raise
-        self._ingest = ingest
+        contents = self.uploads.store.contents
+        self._ingest = await self.uploads.work(self.place.begin, contents, self.waits, empty)
         self._judged, self._refusal = False, None
         self.uploads.began(self)
-        place.began(self)
+        self.place.began(self)
+
+    async def _renew(self) -> Ingest:
+        """What was judged is to change: the ingest for that.  Requires the turn."""
+        if self._writable().closed and not self.over:
+            self._ingest = await self.uploads.work(self.place.renew, self.uploads.store.contents)
+            for handle in self._handles:
+                handle.follow(self._ingest)
+        self._withdraw()
+        return self._writable()
 
     def _reading(self) -> int:
         """A descriptor of its own for a reader: it outlives the ingest, and holds no lock."""
@@ -228,10 +223,10 @@ class Staged(File):
             uploads.write(ingest, ingest.size if handle.appending else offset, data)
         else:
             async with self.turn:
-                self._withdraw()
+                ingest = await self._renew()
                 where = ingest.size if handle.appending else offset
                 await uploads.work(ingest.write_at, where, data)
-        handle.flushed = False
+        handle.changed()
         return len(data)
 
     async def _truncate(self, size: int, caller: Caller) -> None:
@@ -246,15 +241,13 @@ class Staged(File):
         async with self.turn:
             if size == self._writable().size:
                 return
-            self._withdraw()
-            await self.uploads.work(self._writable().truncate, size)
-        for handle in self._handles:
-            handle.flushed = False
+            ingest = await self._renew()
+            await self.uploads.work(ingest.truncate, size)
+        for each in self._handles:
+            each.changed()
 
     def _withdraw(self) -> None:
         """The judgement, if there is one, is about bytes that are to change.  Requires the turn."""
-        if self._ingest is not None and self._ingest.closed and not self.over:
-            raise OSError(errno.ESTALE, "what was published is not changed")
         self._judged, self._refusal = False, None
         if self._accepted:
             self._accepted = False
@@ -294,7 +287,11 @@ class Staged(File):
             self._refusal = error
             # A full disk may have room the next time; what is wrong stays wrong.
             self._judged = not isinstance(error, (StoreFull, OSError))
-            _log.log(logging.INFO if self._judged else logging.WARNING, "%s", error)
+            if not self._judged:
+                _log.warning("%s", error)
+            elif ingest.size:
+                _log.info("%s", error)
+            # Nothing at all may only be what comes before the first byte (a shell's `echo > f`).
 
     async def release(self, handle: StagedHandle) -> None:
         """The last descriptor of *handle* is gone."""
@@ -321,6 +318,8 @@ class Staged(File):
                 self.over = True
             else:
                 reason = None if self._refusal is None else str(self._refusal)
+                if self._judged and reason is not None and not ingest.size:
+                    _log.info("%s", reason)
                 self.waits = await self.uploads.work(self.place.leave, ingest, reason)
                 self.over = not self.waits
         except (RossfsError, OSError) as error:
@@ -353,8 +352,7 @@ class Staged(File):
                 before.withdraw()
 
     def relocate(self, again: Callable[[Ingest], None]) -> None:
-        """Its directory has another path: *again* tells what depends on it.  Requires the turn; in
-        any thread."""
+        """Its directory has another path: *again* tells what depends on it.  Requires the turn."""
         if self._ingest is not None and not self.over:
             again(self._ingest)
 

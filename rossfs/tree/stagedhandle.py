@@ -10,6 +10,7 @@ from rossfs.tree.handle import Handle
 from rossfs.tree.node import is_writing
 
 if TYPE_CHECKING:
+    from rossfs.store.ingest import Ingest
     from rossfs.tree.staged import Staged
 
 _INLINE = 128 << 10
@@ -19,7 +20,15 @@ class StagedHandle(Handle):
     """One opening of *staged* with *flags*; *descriptor* is its own for reading, -1 if it does not
     read."""
 
-    __slots__ = ("_descriptor", "_staged", "appending", "direct_io", "flushed", "writing")
+    __slots__ = (
+        "_descriptor",
+        "_staged",
+        "appending",
+        "direct_io",
+        "flushed",
+        "pristine",
+        "writing",
+    )
 
     def __init__(self, staged: Staged, descriptor: int, flags: int) -> None:
         self._staged = staged
@@ -34,10 +43,14 @@ class StagedHandle(Handle):
         writes from its pages has its place already.)"""
         self.flushed = False
         """A descriptor was closed, and nothing was written since."""
+        self.pristine = not flags & os.O_TRUNC
+        """Nothing was changed since it was opened."""
 
     async def read(self, offset: int, size: int) -> bytes:
         if self._descriptor < 0:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if self.pristine and self.writing:
+            self._staged.place.was_read()
         if size <= _INLINE:
             return os.pread(self._descriptor, size, offset)
         return await self._staged.uploads.work(os.pread, self._descriptor, size, offset)
@@ -55,6 +68,20 @@ class StagedHandle(Handle):
     async def fsync(self, data_only: bool) -> None:
         """DigestMismatch if its name is the digest of other bytes; StoreFull."""
         await self._staged.fsync()
+
+    def changed(self) -> None:
+        """Something was written."""
+        self.flushed = self.pristine = False
+
+    def follow(self, ingest: Ingest) -> None:
+        """Read from *ingest* from now on."""
+        if self._descriptor >= 0:
+            descriptor = os.open(f"/proc/self/fd/{ingest.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                # The same number: a thread may be about to read.
+                os.dup2(descriptor, self._descriptor, inheritable=False)
+            finally:
+                os.close(descriptor)
 
     async def release(self) -> None:
         """If this was the last writer, what was accepted is carried out."""

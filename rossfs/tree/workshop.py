@@ -16,7 +16,7 @@ from rossfs.tree.aside import Aside
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.node import Caller
 from rossfs.tree.numbers import Numbers
-from rossfs.tree.readings import Readings
+from rossfs.tree.readings import Base, Readings
 from rossfs.tree.removals import Removals
 from rossfs.tree.room import Limits, Room
 from rossfs.tree.staged import Staged
@@ -114,16 +114,14 @@ class Workshop:
         except RepositoryNotFound:
             return None
 
-    async def base(
-        self, repository: str, caller: Caller
-    ) -> tuple[bytes | None, Callable[[bytes], None]]:
+    async def base(self, repository: str, caller: Caller) -> tuple[Base, Callable[[bytes], None]]:
         """What *caller* had read of index.json, and what to call with what it wrote."""
         readings = self.readings
-        process = readings.process(caller.pid)
-        known, text = readings.base(process, repository)
-        if not known:
-            text = await self.uploads.work(self.text_now, repository)
-        return text, lambda wrote: readings.saw(process, repository, wrote)
+        who = readings.who(caller.pid)
+        base = readings.base(who, repository)
+        if not base.known:
+            base = Base(False, await self.uploads.work(self.text_now, repository))
+        return base, lambda wrote: readings.wrote(who, repository, wrote)
 
     def _pin_age(self) -> float:
         return settings.read(self.store.paths).pin_age

@@ -40,10 +40,12 @@ def top_of(
     numbers: Numbers,
     of: Callable[[int], Process | None] = numbered,
     limits: Limits | None = None,
+    *,
+    alone: bool = True,
 ) -> OciDirectory:
-    """oci/ of a mount."""
+    """oci/ of a mount; *alone*: whether processes have one thread."""
     files = ContentFiles(store.contents, numbers, mode=0o644)
-    uploads, readings = Uploads(store), Readings(of=of)
+    uploads, readings = Uploads(store), Readings(of=of, alone=lambda _: alone)
     return oci_directory(
         Workshop(store, uploads, files, numbers, writable=True, readings=readings, limits=limits)
     )

@@ -138,16 +138,45 @@ async def test_content_that_is_there_is_written_again(tool: Tool, store: Store) 
     assert scratch(store) == []
 
 
-async def test_what_was_published_is_not_written_further(tool: Tool, store: Store) -> None:
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_what_was_published_is_written_further_as_a_copy(
+    tool: Tool, store: Store, renamed: bool
+) -> None:
+    path = blob("app", b"bytes")
     await tool.mkdir("app/blobs/sha256")
-    handle = await tool.open(blob("app", b"bytes"))
+    handle = await tool.open("app/aside" if renamed else path, os.O_RDWR | os.O_CREAT)
+    await handle.write(0, b"bytes")
+    if renamed:
+        await tool.rename("app/aside", path)
+    else:
+        await handle.flush()
+    assert await tool.read(path) == b"bytes"
+    await handle.write(0, b"byte")
+    await handle.flush()
+    await handle.write(5, b" and more")
+    assert bytes(await handle.read(0, 100)) == b"bytes and more"
+    assert await tool.read(path) == b"bytes"
+    assert isinstance(await error_of(handle.fsync(False)), DigestMismatch)
+    assert isinstance(await error_of(handle.flush()), DigestMismatch)
+    await handle.release()
+    assert await tool.read(path) == b"bytes"
+    assert scratch(store) == []
+
+
+async def test_what_was_published_can_be_emptied_as_a_copy(tool: Tool, store: Store) -> None:
+    path = blob("app", b"bytes")
+    await tool.mkdir("app/blobs/sha256")
+    handle = await tool.open(path)
     await handle.write(0, b"bytes")
     await handle.flush()
-    assert await tool.read(blob("app", b"bytes")) == b"bytes"
-    error = await error_of(handle.write(5, b" and more"))
-    assert getattr(error, "errno", None) == errno.ESTALE
+    staged = handle._staged
+    await staged.setattr(AttrChange(size=2), tool.caller)
+    assert staged.attr().size == 2
+    assert await tool.read(path) == b"bytes"
+    await handle.write(2, b"tes")
+    await handle.flush()
     await handle.release()
-    assert await tool.read(blob("app", b"bytes")) == b"bytes"
+    assert scratch(store) == []
 
 
 async def test_an_open_file_is_renamed_to_its_digest(tool: Tool) -> None:
