@@ -49,6 +49,7 @@ from rossfs.store.access import Access
 from rossfs.store.contents import Contents
 from rossfs.store.layoutmarks import Kind
 from rossfs.store.layoutrecord import Record, Records
+from rossfs.store.layouttexts import Text, Texts
 from rossfs.store.paths import Area
 from rossfs.store.tags import Tags
 from rossfs.store.tagtree import TagTree, is_prefix, is_tag
@@ -59,11 +60,11 @@ _log = logging.getLogger("rossfs.store")
 class Layouts:
     """The layouts of one store.  Thread safe.
 
-    Everything here does I/O.  `index` and `replace` read each tag of the repository, which takes
-    some 20 microseconds for one, and `listing` the manifests.
+    Everything here does I/O.  `replace`, and `index` after a change, read each tag of the
+    repository, which takes some 20 microseconds for one, and `listing` the manifests.
     """
 
-    __slots__ = ("_access", "_contents", "_paths", "_records", "_tags", "_tree")
+    __slots__ = ("_access", "_contents", "_paths", "_records", "_tags", "_texts", "_tree")
 
     def __init__(self, access: Access, contents: Contents, tags: Tags) -> None:
         self._access = access
@@ -72,6 +73,7 @@ class Layouts:
         self._tags = tags
         self._tree = TagTree(access.paths)
         self._records = Records(access.paths)
+        self._texts = Texts(access.paths)
 
     # Directories
 
@@ -166,11 +168,18 @@ class Layouts:
         The same state gives the same text.  If nothing changed since a tool wrote it, these are its
         own bytes.  RepositoryNotFound if it is no layout; IndexTooLong.
         """
+        state = self._texts.state(repository) if is_prefix(repository) else None
+        if (kept := self._texts.find(repository, state)) is not None:
+            return kept
         record, tags = self._seen(repository)
         if record is None and not tags and not self.is_layout(repository):
             raise RepositoryNotFound(f"no layout {quote(repository)}")
-        _, text = self._current(record, tags)
-        return text, Digest.of(text).hex
+        document, data = self._current(record, tags)
+        text = Text(data, Digest.of(data).hex)
+        if tags.keys() <= {name_of(each) for each in descriptors_of(document)}:
+            # What a tag that is not shown names may be complete at any moment.
+            self._texts.keep(repository, state, text)
+        return text
 
     def replace(self, repository: str, base: bytes | None, ours: bytes) -> list[str]:
         """Make *ours* index.json, as far as nobody changed what it changes; set and remove tags.
