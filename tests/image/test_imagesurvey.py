@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from rossfs.errors import TooManyFiles
 from rossfs.image.cache import Cache
 from rossfs.image.imagestore import ImageStore
 from rossfs.image.imagesurvey import Survey
 from rossfs.image.layers import Layers
 from rossfs.oci.digest import Digest
 from rossfs.oci.platform import Platform
+from rossfs.store import smallfile
 from rossfs.store.paths import Area
 from rossfs.store.store import Store
 from tests.builders import (
@@ -381,3 +383,19 @@ def test_no_layer_is_read(look: Look) -> None:
     for digest in one.layers:
         look.ross.path(digest).write_bytes(b"damaged beyond recognition")
     assert look.images() == {one.config.hex: both("lab/app", "v1")}
+
+
+@pytest.mark.parametrize("tag", [None, "library/app:v1"])
+def test_what_cannot_be_opened_now_is_not_left_out(
+    look: Look, monkeypatch: pytest.MonkeyPatch, tag: str | None
+) -> None:
+    image(look.ross, "one", tag=tag)
+
+    def refuse(path: str, limit: int) -> bytes:
+        raise TooManyFiles(f"{path} cannot be opened")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(smallfile, "read", refuse)
+        with pytest.raises(TooManyFiles):
+            look.take()
+    assert len(look.images()) == 1

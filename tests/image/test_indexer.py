@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import signal
@@ -252,6 +253,21 @@ def test_nothing_stays_open(blob: int, tmp_path: Path) -> None:
     with pytest.raises(Damaged):
         index_apart(blob, digest_of(b"other"), cache)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_nothing_stays_open_when_no_more_can_be_opened(
+    blob: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    cache = Cache(str(tmp_path / "cache"))
+    before = sorted(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    with pytest.raises(OSError, match="Too many") as caught:
+        index_apart(blob, digest_in(blob), cache)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    del caught
 
 
 def test_an_answer_without_all_its_tables_is_none(tmp_path: Path) -> None:

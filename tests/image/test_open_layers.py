@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rossfs.errors import BlobNotFound, Damaged
+from rossfs.errors import BlobNotFound, Damaged, TooManyFiles
 from rossfs.image import tables as table_files
 from rossfs.image.cache import Cache
 from rossfs.image.layer import Layer
@@ -18,6 +18,7 @@ from rossfs.image.layers import Layers
 from rossfs.image.leases import Leases
 from rossfs.image.mapping import map_file
 from rossfs.oci.digest import Digest
+from rossfs.store import smallfile
 from rossfs.store.descriptors import EACH, Descriptors
 from rossfs.store.store import Store
 from tests.image.layering import (
@@ -151,6 +152,18 @@ def test_tables_without_a_name_count_too(store: Store) -> None:
     for number, layer in enumerate(opened):
         assert whole(layer, index_of(layer, "name")) == b"%d" % number
         assert descriptors() <= before + EACH * MOST
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_nothing_is_left_of_what_was_read_in_part(layers: Layers, packing: str) -> None:
+    layer = layers.open(put(layers.store, PACKED[packing](TAR)))
+    layers.files.relieve()
+    before = descriptors()
+    for _ in range(2):
+        assert layer.read(index_of(layer, "usr/text"), 0, 1000)
+        assert descriptors() > before
+        layers.files.relieve()
+        assert descriptors() == before
 
 
 def test_the_layer_that_is_used_stays_open(layers: Layers) -> None:
@@ -296,3 +309,50 @@ def test_who_reads_while_all_is_closed_again_and_again_reads_right(
     assert not wrong
     layers.files.relieve()
     assert descriptors() <= before + EACH * MOST
+
+
+# Where something fails
+
+
+def test_what_cannot_be_published_is_closed(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TooManyFiles("no more files")
+
+    monkeypatch.setattr(Cache, "_evict", refuse)
+    before = descriptors()
+    file = layers.cache.create()
+    with pytest.raises(TooManyFiles):
+        layers.cache.publish(file, f"{'a' * 64}.toc")
+    assert descriptors() == before
+
+
+def test_a_cache_that_cannot_be_tidied_is_used(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = layers.cache.create()
+    monkeypatch.setattr(smallfile, "open_regular", no_more_files)
+    os.close(layers.cache.publish(layers.cache.create(), f"{'a' * 64}.toc"))
+    left.close()
+    assert layers.cache.size() == 0
+
+
+def no_more_files(path: str) -> tuple[int, os.stat_result]:
+    raise TooManyFiles(f"{path} cannot be opened")
+
+
+def test_a_table_that_cannot_be_opened_is_not_made_again(
+    layers: Layers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = put(layers.store, gzip(TAR))
+    layers.open(digest)
+    layers.close()
+    (path, other) = tables_of(layers, digest)
+    before = path.stat().st_ino, other.stat().st_ino
+    with monkeypatch.context() as patched:
+        patched.setattr(smallfile, "open_regular", no_more_files)
+        with pytest.raises(TooManyFiles):
+            layers.open(digest)
+    assert contents(layers.open(digest)) == FILES
+    assert (path.stat().st_ino, other.stat().st_ino) == before
