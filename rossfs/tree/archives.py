@@ -25,22 +25,10 @@ from rossfs.image.ondemand import OnDemand, Recipe
 from rossfs.image.resolve import resolve
 from rossfs.oci.digest import Digest
 from rossfs.oci.platform import Platform
+from rossfs.tree.fixed import FixedDirectory, FixedFile
 from rossfs.tree.handle import Handle
 from rossfs.tree.imagetrees import ImageTrees
-from rossfs.tree.node import (
-    FOREVER,
-    Attr,
-    Caller,
-    Directory,
-    Entries,
-    Entry,
-    File,
-    Listing,
-    Node,
-    Unsettled,
-    is_writing,
-    read_only,
-)
+from rossfs.tree.node import Entries, Entry, Listing, Node, Unsettled
 from rossfs.tree.numbers import Numbers
 
 OCI = b"oci.tar"
@@ -99,27 +87,20 @@ class Archives:
         return manifest.is_image and self.trees.stored(manifest.config.digest, *layers)
 
 
-class ArchivesDirectory(Directory):
+class ArchivesDirectory(FixedDirectory):
     """archive/ of one image or index."""
 
-    __slots__ = ("_archives", "_digest", "_files", "_fresh", "_modified_ns", "_names", "_wanted")
-
-    ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
+    __slots__ = ("_archives", "_digest", "_files", "_fresh", "_names", "_wanted")
 
     def __init__(self, ino: int, archives: Archives, digest: Digest, modified_ns: int) -> None:
-        super().__init__(ino)
+        super().__init__(ino, modified_ns)
         self._archives = archives
         self._digest = digest
-        self._modified_ns = modified_ns
         self._files: dict[bytes, ArchiveFile] = {}
         self._names: list[bytes] | None = None
         self._wanted = _ALL
         self._fresh: dict[bytes, float] = {}
         """When what may change was computed last, until somebody was told."""
-
-    def attr(self) -> Attr:
-        return Attr.dated(stat.S_IFDIR | 0o555, self._modified_ns)
 
     def lookup(self, name: bytes) -> Node | None:
         if name not in (OCI, DOCKER):
@@ -151,7 +132,7 @@ class ArchivesDirectory(Directory):
             )
             ino = archives.number(digest.raw + computed.recipe.fingerprint)
             kind = ChangingArchive if computed.absent else ArchiveFile
-            self._files[name] = kind(ino, archives, computed.recipe, self._modified_ns)
+            self._files[name] = kind(ino, archives, computed.recipe, self.modified_ns)
         self._fresh[name] = time.monotonic()
 
     def _is_fresh(self, name: bytes) -> bool:
@@ -167,24 +148,18 @@ class ArchivesDirectory(Directory):
         self._fresh = {}
 
 
-class ArchiveFile(File):
+class ArchiveFile(FixedFile):
     """An archive that will always be the same."""
 
-    __slots__ = ("_archives", "_modified_ns", "_recipe")
+    __slots__ = ("_archives", "_recipe")
 
-    ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
     final: ClassVar[bool] = True
     """Nothing that may come would be in it."""
 
     def __init__(self, ino: int, archives: Archives, recipe: Recipe, modified_ns: int) -> None:
-        super().__init__(ino)
+        super().__init__(ino, recipe.size, modified_ns)
         self._archives = archives
         self._recipe = recipe
-        self._modified_ns = modified_ns
-
-    def attr(self) -> Attr:
-        return Attr.dated(stat.S_IFREG | 0o444, self._modified_ns, self._recipe.size)
 
     def same(self, other: Node) -> bool:
         return (
@@ -193,12 +168,9 @@ class ArchiveFile(File):
 
     def xattrs(self) -> Mapping[bytes, bytes]:
         """user.ross.size; the digest of the bytes is not known before they are read."""
-        return {b"user.ross.size": b"%d" % self._recipe.size}
+        return {b"user.ross.size": b"%d" % self.size}
 
-    async def open(self, flags: int, caller: Caller) -> Handle:
-        """Open for reading; EROFS for writing."""
-        if is_writing(flags):
-            raise read_only()
+    async def opened(self) -> Handle:
         return ArchiveHandle(self._archives, self._recipe)
 
 

@@ -21,7 +21,6 @@ import contextlib
 import logging
 import stat
 from collections.abc import Mapping
-from typing import ClassVar
 
 import trio
 
@@ -35,14 +34,12 @@ from rossfs.store.content import Unproven
 from rossfs.store.paths import Area
 from rossfs.tree.archives import Archives, ArchivesDirectory
 from rossfs.tree.contentfile import ContentFiles, content_xattrs
+from rossfs.tree.fixed import FixedDirectory
 from rossfs.tree.handle import Handle
 from rossfs.tree.imagetrees import ImageTrees, Shown
 from rossfs.tree.layers import LayersDirectory
 from rossfs.tree.node import (
-    FOREVER,
-    Attr,
     Caller,
-    Directory,
     Entries,
     Entry,
     Listing,
@@ -54,6 +51,8 @@ from rossfs.tree.numbers import Numbers
 from rossfs.tree.platforms import platforms_directory
 
 ROOTFS = b"rootfs"
+
+_SECOND = 10**9
 
 _DOCUMENTS = (Area.MANIFESTS, Area.INDEXES)
 
@@ -87,7 +86,9 @@ class Images:
         content = self.files.contents.find(digest)
         if content is None or content.area not in _DOCUMENTS:
             return None
-        return ImageDirectory(self._number(digest.raw), self, digest, content.modified_ns // 10**9)
+        # The nanoseconds are the store's seal and mean nothing to others.
+        modified_ns = content.modified_ns // _SECOND * _SECOND
+        return ImageDirectory(self._number(digest.raw), self, digest, modified_ns)
 
     def describe(self, digest: Digest) -> tuple[Document, Choice] | None:
         """What is stored under *digest* and what that means here; None if it is no document.
@@ -107,7 +108,7 @@ class Images:
             return document, Choice(None, None)
 
 
-class ImageDirectory(Directory):
+class ImageDirectory(FixedDirectory):
     """One manifest or index, taken apart."""
 
     __slots__ = (
@@ -117,20 +118,15 @@ class ImageDirectory(Directory):
         "_missing",
         "_rootfs",
         "_rootfs_wanted",
-        "_seconds",
         "digest",
         "loaded",
     )
 
-    ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
-
-    def __init__(self, ino: int, images: Images, digest: Digest, seconds: int) -> None:
-        super().__init__(ino)
+    def __init__(self, ino: int, images: Images, digest: Digest, modified_ns: int) -> None:
+        super().__init__(ino, modified_ns)
         self.digest = digest
         self.loaded = False
         self._images = images
-        self._seconds = seconds
         self._children: dict[bytes, Node] = {}
         self._awaited: dict[bytes, Digest] = {}
         """Files whose content was not stored when last looked at."""
@@ -139,10 +135,6 @@ class ImageDirectory(Directory):
         self._rootfs: Shown | None = None
         """Whose root filesystem this shows."""
         self._rootfs_wanted = False
-
-    def attr(self) -> Attr:
-        time_ns = self._seconds * 10**9
-        return Attr.dated(stat.S_IFDIR | 0o555, time_ns)
 
     def same(self, other: Node) -> bool:
         return isinstance(other, ImageDirectory) and other.digest == self.digest
@@ -180,7 +172,7 @@ class ImageDirectory(Directory):
                 images.inside(self.digest.raw + b"/archive"),
                 images.archives,
                 self.digest,
-                self._seconds * 10**9,
+                self.modified_ns,
             )
             self._missing = choice.missing
         self.loaded = True
@@ -188,7 +180,7 @@ class ImageDirectory(Directory):
     def _show_index(self, index: Index) -> None:
         self._file(b"index.json", self.digest)
         self._children[b"platforms"] = platforms_directory(
-            self.digest, index.manifests, self._images.inside, self._seconds * 10**9
+            self.digest, index.manifests, self._images.inside, self.modified_ns
         )
 
     def _show_image(self, image: Image) -> None:
@@ -201,7 +193,7 @@ class ImageDirectory(Directory):
         layers = inside(self.digest.raw + b"/layers")
         shown = Shown(self.digest, self.ino, layers, image)
         self._children[b"layers"] = LayersDirectory(
-            shown, self._images.trees, inside, self._seconds * 10**9
+            shown, self._images.trees, inside, self.modified_ns
         )
         if image.manifest.is_image:
             self._rootfs = shown

@@ -7,7 +7,6 @@ every image that has the layer.
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
@@ -16,38 +15,32 @@ from rossfs.image.layer import Layer
 from rossfs.image.layers import Layers
 from rossfs.oci.digest import Digest
 from rossfs.oci.mediatype import OCI_LAYER
+from rossfs.tree.fixed import FixedFile
 from rossfs.tree.handle import Handle
-from rossfs.tree.node import FOREVER, Attr, Caller, File, Node, is_writing, read_only
+from rossfs.tree.node import Node
 from rossfs.tree.workers import Workers
 
 _SECOND = 10**9
 
 
-class LayerTar(File):
+class LayerTar(FixedFile):
     """The file; *layer* is what it was made of, and is not kept."""
 
-    __slots__ = ("_attr", "_diff_id", "_digest", "_layers", "_workers")
-
-    ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
+    __slots__ = ("_diff_id", "_digest", "_layers", "_workers")
 
     def __init__(
         self, ino: int, layers: Layers, workers: Workers, layer: Layer, seconds: int
     ) -> None:
-        super().__init__(ino)
+        super().__init__(ino, layer.toc.length, seconds * _SECOND)
         self._layers = layers
         self._workers = workers
         self._digest = layer.digest
         self._diff_id = layer.diff_id
-        self._attr = Attr.dated(stat.S_IFREG | 0o444, seconds * _SECOND, layer.toc.length)
 
     @property
     def digest(self) -> Digest:
         """Of the blob that it is in."""
         return self._digest
-
-    def attr(self) -> Attr:
-        return self._attr
 
     def same(self, other: Node) -> bool:
         return isinstance(other, LayerTar) and other.digest == self._digest
@@ -59,13 +52,11 @@ class LayerTar(File):
             b"user.ross.diff_id": str(self._diff_id).encode(),
             b"user.ross.layer": str(self._digest).encode(),
             b"user.ross.media_type": OCI_LAYER.encode(),
-            b"user.ross.size": b"%d" % self._attr.size,
+            b"user.ross.size": b"%d" % self.size,
         }
 
-    async def open(self, flags: int, caller: Caller) -> Handle:
-        """Open for reading; EROFS for writing.  Errors as Layers.open."""
-        if is_writing(flags):
-            raise read_only()
+    async def opened(self) -> Handle:
+        """Errors as Layers.open."""
         layer = self._layers.opened(self._digest)
         if layer is None:
             layer = await self._workers.open(partial(self._layers.open, self._digest))

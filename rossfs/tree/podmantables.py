@@ -21,21 +21,9 @@ import trio
 from rossfs.image.imagestore import ImageStore, StoreLayer
 from rossfs.image.tarsplits import TarSplit, TarSplits
 from rossfs.store.descriptors import Descriptors
+from rossfs.tree.fixed import FixedFile
 from rossfs.tree.handle import Handle
-from rossfs.tree.node import (
-    FOREVER,
-    Attr,
-    Caller,
-    Directory,
-    Entries,
-    Entry,
-    File,
-    Listing,
-    Node,
-    Unsettled,
-    is_writing,
-    read_only,
-)
+from rossfs.tree.node import Attr, Directory, Entries, Entry, Listing, Node, Unsettled
 from rossfs.tree.podmanimages import listed
 from rossfs.tree.podmanlayers import StoreLayers
 
@@ -120,16 +108,13 @@ class LayerTablesDirectory(Directory):
         return self._shown[1]
 
 
-class SplitFile(File):
+class SplitFile(FixedFile):
     """The tar-split data of one layer.
 
     They are kept open while *files* has room for them; *again* opens them anew.
     """
 
-    __slots__ = ("__weakref__", "_again", "_files", "_size", "_split", "used")
-
-    ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
+    __slots__ = ("__weakref__", "_again", "_files", "_split", "used")
 
     def __init__(
         self,
@@ -138,17 +123,13 @@ class SplitFile(File):
         files: Descriptors,
         again: Callable[[], Awaitable[TarSplit]],
     ) -> None:
-        super().__init__(ino)
-        self._size = split.size
+        super().__init__(ino, split.size)
         self._split: TarSplit | None = split
         self._files = files
         self._again = again
         self.used = 0
         """See Keeper.used."""
         files.opened(self)
-
-    def attr(self) -> Attr:
-        return Attr(stat.S_IFREG | 0o444, self._size)
 
     def held(self) -> bool:
         """See Keeper.held: who has it open has the data themselves."""
@@ -159,15 +140,13 @@ class SplitFile(File):
         self._split = None
         return True
 
-    async def open(self, flags: int, caller: Caller) -> Handle:
-        """Open for reading; EROFS for anything else.  ESTALE, once, if they had to be made again
-        and have another size, as those have that another library compressed."""
-        if is_writing(flags):
-            raise read_only()
+    async def opened(self) -> Handle:
+        """ESTALE, once, if they had to be made again and have another size, as those have that
+        another library compressed."""
         split = self._split
         if split is None:
             split = await self._again()
-            before, self._size = self._size, split.size
+            before, self.size = self.size, split.size
             self._split = split
             self._files.opened(self)
             if before != split.size:

@@ -6,40 +6,30 @@ import stat
 from collections.abc import Mapping
 from typing import ClassVar
 
+from rossfs.tree.fixed import FixedDirectory, FixedFile
 from rossfs.tree.handle import Handle
 from rossfs.tree.node import (
     FOREVER,
     Attr,
-    Caller,
-    Directory,
     Entries,
     Entry,
-    File,
     Listing,
     Node,
     Symlink,
-    is_writing,
-    read_only,
 )
 
 
-class StaticDirectory(Directory):
+class StaticDirectory(FixedDirectory):
     """A directory that holds the given nodes and never another."""
 
-    __slots__ = ("_attr", "_children", "_listing")
+    __slots__ = ("_children", "_listing")
 
-    ttl: ClassVar[float] = FOREVER
     negative_ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
 
     def __init__(self, ino: int, children: Mapping[bytes, Node], modified_ns: int = 0) -> None:
-        super().__init__(ino)
+        super().__init__(ino, modified_ns)
         self._children = dict(children)
         self._listing = Entries(Entry(name, node) for name, node in children.items())
-        self._attr = Attr.dated(stat.S_IFDIR | 0o555, modified_ns)
-
-    def attr(self) -> Attr:
-        return self._attr
 
     def lookup(self, name: bytes) -> Node | None:
         return self._children.get(name)
@@ -48,26 +38,16 @@ class StaticDirectory(Directory):
         return self._listing
 
 
-class BytesFile(File):
+class BytesFile(FixedFile):
     """A file with the given bytes, which never change."""
 
-    __slots__ = ("_data", "_modified_ns")
-
-    ttl: ClassVar[float] = FOREVER
-    constant: ClassVar[bool] = True
+    __slots__ = ("_data",)
 
     def __init__(self, ino: int, data: bytes, modified_ns: int = 0) -> None:
-        super().__init__(ino)
+        super().__init__(ino, len(data), modified_ns)
         self._data = data
-        self._modified_ns = modified_ns
 
-    def attr(self) -> Attr:
-        return Attr.dated(stat.S_IFREG | 0o444, self._modified_ns, len(self._data))
-
-    async def open(self, flags: int, caller: Caller) -> Handle:
-        """Open for reading; EROFS for anything else."""
-        if is_writing(flags):
-            raise read_only()
+    async def opened(self) -> Handle:
         return CachedBytes(self._data)
 
 
