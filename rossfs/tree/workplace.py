@@ -142,8 +142,10 @@ class Workplace(Directory):
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG) or self.is_part(name):
             raise failure(errno.EPERM)
         staged, handle = await self.create(name, mode, os.O_WRONLY | os.O_EXCL, caller)
-        await handle.flush()
-        await handle.release()
+        try:
+            await handle.flush()
+        finally:
+            await handle.release()
         return staged
 
     async def symlink(self, name: bytes, target: bytes, caller: Caller) -> Node:

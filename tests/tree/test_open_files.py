@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import stat
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from rossfs.errors import StoreFull
 from rossfs.image.tarsplits import TarSplit
 from rossfs.oci.digest import Digest
 from rossfs.store import descriptors
@@ -19,14 +21,18 @@ from rossfs.store.contents import Contents
 from rossfs.store.descriptors import Descriptors
 from rossfs.store.store import Store
 from rossfs.tree.contentfile import ContentFiles
-from rossfs.tree.node import File
+from rossfs.tree.incoming import incoming_directory
+from rossfs.tree.node import Directory, File
 from rossfs.tree.numbers import Numbers
 from rossfs.tree.podmantables import SplitFile
+from rossfs.tree.stagedhandle import StagedHandle
+from rossfs.tree.uploads import Uploads
 from rossfs.tree.workers import Workers
 from tests.builders import OCTET_STREAM, RossStore
 from tests.layers import Layer, image_of
 from tests.suites.directory_suite import CALLER, refusal
 from tests.tree.browsing import Browser, walk
+from tests.tree.layouts import Tool, top_of
 from tests.tree.podmanlooking import Podman
 from tests.tree.reading import open_file
 
@@ -151,3 +157,33 @@ async def test_who_closes_many_files_waits_for_one_note_only(
             await handle.release()
         assert not noted
     assert noted == digests
+
+
+@pytest.mark.parametrize("place", ["incoming", "layout"])
+async def test_a_file_that_cannot_be_made_is_not_left_open(
+    store: Store, numbers: Numbers, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    directory: Directory = incoming_directory(store, Uploads(store), numbers)
+    if place == "layout":
+        tool = Tool(top_of(store, numbers))
+        await tool.mkdir("app")
+        await tool.mkdir("app/blobs")
+        found = await tool.find("app")
+        assert isinstance(found, Directory)
+        directory = found
+
+    async def refuse(_: StagedHandle) -> None:
+        raise StoreFull("no room")
+
+    released: list[StagedHandle] = []
+    real = StagedHandle.release
+
+    async def release(handle: StagedHandle) -> None:
+        released.append(handle)
+        await real(handle)
+
+    monkeypatch.setattr(StagedHandle, "flush", refuse)
+    monkeypatch.setattr(StagedHandle, "release", release)
+    made = directory.mknod(b"name", stat.S_IFREG | 0o600, 0, CALLER)
+    assert await refusal(made) == errno.ENOSPC
+    assert len(released) == 1
