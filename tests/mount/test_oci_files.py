@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +105,28 @@ def test_who_removes_a_blob_does_not_find_it_and_others_do(depot: Depot) -> None
         file.write(data)
     assert blob.read_bytes() == data
     depot.check(layout)
+
+
+def test_a_child_that_closes_its_copy_publishes_no_half(depot: Depot) -> None:
+    layout = depot.layout("forked")
+    (layout / "blobs/sha256").mkdir(parents=True)
+    run("cp", "-r", *(depot.source / part for part in PARTS), layout)
+    text = (layout / "index.json").read_bytes() + b"\n"
+    data = os.urandom(100_000)
+    blob = layout / "blobs/sha256" / hashlib.sha256(data).hexdigest()
+    for path, content in ((layout / "index.json", text), (blob, data)):
+        before = there(path)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.write(fd, content[:50])
+        subprocess.run(["true"], pass_fds=(fd,), check=True)
+        assert there(path) == before
+        os.write(fd, content[50:])
+        subprocess.run(["true"], pass_fds=(fd,), check=True)
+        assert there(path) == content
+        os.close(fd)
+        assert there(path) == content
+
+
+def there(path: Path) -> bytes | None:
+    """The bytes of *path*, if it is there."""
+    return path.read_bytes() if path.exists() else None
