@@ -10,6 +10,7 @@ For what is absent `delete_...` returns False, `stat_...` None, and `get_...` ra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from rossfs.errors import BlobNotFound, ManifestNotFound, UsageError
@@ -62,6 +63,7 @@ class Store:
         self.uses = Uses(access)
         self.incoming = Incoming(access)
         self.references = References(self.contents, self.tags, self.incoming, self.pins, self.uses)
+        self._ending = ExitStack()
         if access.writable:
             commit.recover(self)
 
@@ -82,6 +84,11 @@ class Store:
 
     def close(self) -> None:
         """Let go of the store.  May be called again."""
+        self._ending.close()
+
+    def at_close(self, task: Callable[[], None]) -> None:
+        """Have *task* called when the store is closed."""
+        self._ending.callback(task)
 
     def __enter__(self) -> Self:
         return self

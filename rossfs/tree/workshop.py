@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakValueDictionary
 
 from rossfs.errors import RepositoryNotFound
 from rossfs.store import settings
@@ -24,7 +24,6 @@ from rossfs.tree.uploads import Uploads
 
 if TYPE_CHECKING:
     from rossfs.tree.oci import OciDirectory
-    from rossfs.tree.workplace import Workplace
 
 _REFUSALS = 256
 _NEW = 60.0
@@ -69,7 +68,7 @@ class Workshop:
         self.directories: WeakValueDictionary[str, OciDirectory] = WeakValueDictionary()
         self.removals = Removals(self.readings.process)
         self.room = Room(self.readings.process, self._pin_age, limits)
-        finalize(self, _tidy, self.room.holding)
+        store.at_close(self._tidy)
         self.unmade = Unmade()
         self._serials = itertools.count(1)
         self._refusals: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -123,16 +122,15 @@ class Workshop:
             base = Base(False, await self.uploads.work(self.text_now, repository))
         return base, lambda wrote: readings.wrote(who, repository, wrote)
 
+    def _tidy(self) -> None:
+        """The mount ended: nobody can rename what was put aside any more."""
+        for place in self.room.holding:
+            for node in place.aside.values():
+                if isinstance(node, Staged) and isinstance(node.place, Aside):
+                    node.place.discard()
+
     def _pin_age(self) -> float:
         return settings.read(self.store.paths).pin_age
-
-
-def _tidy(holding: set[Workplace]) -> None:
-    """The mount ended: nobody can rename what was put aside any more."""
-    for place in holding:
-        for node in place.aside.values():
-            if isinstance(node, Staged) and isinstance(node.place, Aside):
-                node.place.discard()
 
 
 class Unmade:

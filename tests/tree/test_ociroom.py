@@ -136,3 +136,13 @@ async def test_what_nobody_knows_whose_it_is_stays_for_long(
     assert number_of(await error_of(fill(unknown, "app", 1, 9))) == errno.ENOSPC
     await fill(Tool(top), "app", 1, 10)
     assert len(scratch(store)) == 9
+
+
+async def test_nothing_outlives_the_mount(store: Store, top: OciDirectory) -> None:
+    tool = Tool(top)
+    await fill(tool, "app", 3)
+    await tool.mkdir("app/.umoci-1/deeper")
+    await tool.write("app/.umoci-1/deeper/blob", b"left")
+    assert len(scratch(store)) == 4
+    store.close()
+    assert scratch(store) == []
