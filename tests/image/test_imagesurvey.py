@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -391,11 +392,8 @@ def test_what_cannot_be_opened_now_is_not_left_out(
 ) -> None:
     image(look.ross, "one", tag=tag)
 
-    def refuse(path: str, limit: int) -> bytes:
-        raise TooManyFiles(f"{path} cannot be opened")
-
     with monkeypatch.context() as patched:
-        patched.setattr(smallfile, "read", refuse)
+        patched.setattr(smallfile, "read", Mock(side_effect=TooManyFiles("no more")))
         with pytest.raises(TooManyFiles):
             look.take()
     assert len(look.images()) == 1
