@@ -70,8 +70,8 @@ def _serve(
 
 
 def _allow_descriptors() -> None:
-    """Allow as many descriptors as may be had: each layer that is read takes two or three, and the
-    usual limit, 1,024, is for programs that use select(2)."""
+    """Allow as many descriptors as may be had: half of them are for layers (store/descriptors.py),
+    and the usual limit, 1,024, is for programs that use select(2)."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -34,8 +34,9 @@ from rossfs.store import descriptors
 from rossfs.store.descriptors import Descriptors
 from rossfs.store.store import Store
 
-KEPT = 64
-"""Layers that stay open although nobody uses them."""
+KEPT = 256
+"""Layers that stay open although nobody uses them: those of two images with as many layers as
+overlayfs can mount."""
 
 _REMEMBERED = 4096
 
