@@ -10,9 +10,9 @@ from rossfs.fs.mountof import mount_of
 from rossfs.oci.quotation import quote
 
 _LINES = """\
-# For /etc/containers/storage.conf, or ~/.config/containers/storage.conf of who runs podman:
-# podman runs the images of the store {store} in place, from its mount.  While nothing
-# is mounted there, every podman command fails.
+# For /etc/containers/storage.conf, or a file that CONTAINERS_STORAGE_CONF names: podman runs the
+# images of the store {store} in place, from its mount, as root.  While nothing is
+# mounted there, every podman command fails.
 [storage]
 driver = "overlay"
 
@@ -23,7 +23,7 @@ additionalimagestores = ["{directory}"]
 EPILOG = """\b
 Examples:
   rossfs podman-config
-  rossfs podman-config /mnt/ross >~/.config/containers/storage.conf
+  rossfs podman-config /mnt/ross >/etc/containers/storage.conf
 """
 
 

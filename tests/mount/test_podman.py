@@ -184,7 +184,7 @@ def test_whiteouts_mean_what_the_specification_says(podman: Podman) -> None:
 
 @pytest.mark.parametrize("count", [26, 130])
 def test_images_of_many_layers_run(podman: Podman, count: int) -> None:
-    """Podman itself can name 69 of them in a mount with a short path, and 127 of its own."""
+    """Podman itself can name 69 of them in a mount with a short path, and 128 of its own."""
     steps = [
         Layer().file(f"f{number}", b"x").file("top", b"%d" % number) for number in range(count)
     ]
