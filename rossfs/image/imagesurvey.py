@@ -4,8 +4,8 @@ Shown is what is for one platform, complete, and an image: tagged or not, throug
 What is left out is told once in the log if a tag names it.  Nothing but tags, manifests, configs
 and a few bytes of tables is read; no layer is looked into.
 
-What a manifest says is remembered, for it cannot change: about a kilobyte for each.  That its
-content is still there is asked each time.
+What a manifest says is remembered, for it cannot change: about a kilobyte for each.  What tags say,
+and which content is there, is asked again where something changed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rossfs.errors import InvalidDocument, NotFound, RossfsError, TooManyFiles
+from rossfs.errors import InvalidDocument, RossfsError, TooManyFiles
 from rossfs.image.cache import Cache
 from rossfs.image.configuration import config_of
 from rossfs.image.imagenames import podman_names
 from rossfs.image.imagestore import BigData, ImageStore, StoreImage, StoreLayer, go_time, layer_ids
+from rossfs.image.knowntags import KnownTags
 from rossfs.image.layerlengths import LayerLengths
 from rossfs.image.opened import MAX_LAYERS
 from rossfs.image.resolve import Image, choose, read, resolve
@@ -29,11 +30,20 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.manifest import Manifest
 from rossfs.oci.mediatype import layer_extension
 from rossfs.oci.platform import Platform
+from rossfs.store import areas
+from rossfs.store.changes import Told
 from rossfs.store.content import Unproven
-from rossfs.store.paths import Area
+from rossfs.store.paths import META, Area
 from rossfs.store.store import Store
 from rossfs.store.tags import TagName
 
+Watch = Callable[..., None]
+"""Changes.watch."""
+
+_ALGORITHM = "sha256"
+"""Of the content whose directories are watched."""
+
+_KNOWN = 200_000
 _AWAITED = 256
 _TOLD = 1000
 _RANKS = {"tar": 0, "tar.gz": 1}
@@ -93,7 +103,8 @@ class Survey:
         """A text says why a manifest is never shown."""
         self._told: set[str] = set()
         self._awaited: dict[Digest, None] = {}
-        self._there: dict[Digest, bool] = {}
+        self._there: set[Digest] = set()
+        self._tags = KnownTags(store.tags, store.paths)
 
     def arrived(self) -> bool:
         """Whether content is there now that was missing when `take` looked."""
@@ -107,56 +118,73 @@ class Survey:
         """The image of one manifest.  ManifestNotFound, Damaged, InvalidDocument."""
         return resolve(self._store, manifest, self._platform)
 
-    def take(self, watch: Callable[[str], None]) -> ImageStore:
+    def take(self, watch: Watch, told: Told = None) -> ImageStore:
         """Everything that is to be shown now.
 
         *watch* is called with each directory of the store before it is looked at: what changes
-        there later is not in the answer.
+        there later is not in the answer.  *told*: what has changed in them since the last time.
         """
         with self._lock:
             self._awaited = {}
-            self._there = {}
-            found: dict[str, _Found] = {}
-            names: dict[str, tuple[int, TagName, str]] = {}
-            for area in (Area.MANIFESTS, Area.INDEXES):
-                path = self._store.paths.area(area)
-                watch(os.path.dirname(path))
-                watch(path)
-            for tag in self._tags(watch, ""):
-                self._take_tagged(tag, found, names)
-            for digest in self._store.list_manifests():
-                try:
-                    self._add(found, digest)
-                except TooManyFiles:
-                    raise
-                except (_LeftOut, RossfsError):
-                    continue
-            for name, (_, _, image) in sorted(names.items()):
-                found[image].names.append(name)
-            return self._made(found)
+            try:
+                self._forget(told)
+                return self._taken(watch, told)
+            except BaseException:
+                self._forget(None)
+                raise
+
+    def _taken(self, watch: Watch, told: Told) -> ImageStore:
+        found: dict[str, _Found] = {}
+        names: dict[str, tuple[int, TagName, str]] = {}
+        meant: dict[Digest, str] = {}
+        for area in Area:
+            path = self._store.paths.area(area)
+            watch(os.path.dirname(path), area is Area.BLOBS)
+            watch(path, area is Area.BLOBS)
+        for tag, digest in self._tags.all(watch, told):
+            self._take_tagged(tag, digest, found, names, meant)
+        for digest in self._manifests():
+            try:
+                self._add(found, digest)
+            except TooManyFiles:
+                raise
+            except (_LeftOut, RossfsError):
+                continue
+        for name, (_, _, image) in sorted(names.items()):
+            found[image].names.append(name)
+        return self._made(found)
+
+    def _forget(self, told: Told) -> None:
+        """Forget what *told* says has changed."""
+        if told is None:
+            self._there.clear()
+            self._tags.forget()
+            return
+        for area in Area:
+            path = self._store.paths.area(area)
+            if os.path.dirname(path) in told or not os.path.isdir(path):
+                self._there.clear()
+            for name in told.get(path, ()):
+                self._there.discard(Digest(_ALGORITHM, name.removesuffix(META)))
 
     # Tags
 
-    def _tags(self, watch: Callable[[str], None], prefix: str) -> Iterator[TagName]:
-        watch(self._store.paths.repository(prefix) if prefix else self._store.paths.tags)
-        try:
-            entries = sorted(self._store.tags.entries(prefix))
-        except NotFound:  # it went this moment
-            return
-        for name, is_repository in entries:
-            if is_repository:
-                yield from self._tags(watch, f"{prefix}/{name}" if prefix else name)
-            else:
-                yield TagName(prefix, name)
-
     def _take_tagged(
-        self, tag: TagName, found: dict[str, _Found], names: dict[str, tuple[int, TagName, str]]
+        self,
+        tag: TagName,
+        digest: Digest | None,
+        found: dict[str, _Found],
+        names: dict[str, tuple[int, TagName, str]],
+        meant: dict[Digest, str],
     ) -> None:
         try:
-            tagged = self._store.tags.find(*tag)
-            if tagged is None:
-                return
-            image = self._through(tagged.digest, found)
+            if digest is None:
+                tagged = self._store.tags.find(*tag)
+                if tagged is None:
+                    return
+                digest = tagged.digest
+            image = meant.get(digest, "") or self._through(digest, found)
+            meant[digest] = image
         except TooManyFiles:
             raise
         except (_LeftOut, RossfsError) as error:
@@ -191,6 +219,13 @@ class Survey:
         return added
 
     # Manifests
+
+    def _manifests(self) -> Iterator[Digest]:
+        """All manifests; of those that are known nothing is read again."""
+        contents = self._store.contents
+        for digest in areas.listed(self._store.paths, Area.MANIFESTS):
+            if digest in self._parts or contents.settle_in(Area.MANIFESTS, digest) is not None:
+                yield digest
 
     def _add(self, found: dict[str, _Found], digest: Digest) -> str:
         """Add the image of one manifest; its id.  _LeftOut, and the errors of reading it."""
@@ -257,11 +292,13 @@ class Survey:
             return True  # as far as can be told without hashing
 
     def _is_there(self, digest: Digest) -> bool:
-        """As `_stored`, asked once in each survey."""
-        known = self._there.get(digest)
-        if known is None:
-            known = self._there[digest] = self._stored(digest)
-        return known
+        """As `_stored`, asked again only if something happened to it."""
+        if digest in self._there:
+            return True
+        stored = self._stored(digest)
+        if stored and digest.algorithm == _ALGORITHM and len(self._there) < _KNOWN:
+            self._there.add(digest)
+        return stored
 
     def _await(self, digest: Digest) -> None:
         if len(self._awaited) < _AWAITED:

@@ -72,7 +72,10 @@ class PodmanView:
                 try:
                     # What was shut down by a cancellation goes on unheard, and hurts nobody.
                     store = await trio.to_thread.run_sync(
-                        self.survey.take, self._changes.watch, abandon_on_cancel=True
+                        self.survey.take,
+                        self._changes.watch,
+                        self._changes.told(),
+                        abandon_on_cancel=True,
                     )
                 except BaseException:
                     self._stale = True

@@ -50,7 +50,7 @@ class Look:
         self.watched: list[str] = []
 
     def take(self) -> ImageStore:
-        return self.survey.take(self.watched.append)
+        return self.survey.take(lambda path, quiet=False: self.watched.append(path))
 
     def images(self) -> dict[str, list[str]]:
         """The names of each image, by id."""

@@ -90,3 +90,36 @@ def test_it_does_without_inotify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(changes, "BLIND", 0.0)
     assert blind.happened()
     blind.close()
+
+
+def test_what_changed_is_told_by_name(tmp_path: Path, watching: Changes) -> None:
+    (tmp_path / "sub").mkdir()
+    assert watching.told() is None, "nobody knows what was before"
+    watching.watch(str(tmp_path))
+    watching.watch(str(tmp_path / "sub"), quiet=True)
+    assert watching.told() == {}
+    write(tmp_path / "sub/one")
+    assert not watching.happened()
+    write(tmp_path / "two")
+    assert watching.happened()
+    (tmp_path / "two").rename(tmp_path / "three")
+    assert watching.told() == {str(tmp_path): {"two", "three"}, str(tmp_path / "sub"): {"one"}}
+    assert watching.told() == {}
+
+
+def test_anything_may_have_changed_where_names_do_not_tell(
+    tmp_path: Path, watching: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_MOST_NAMES", 4)
+    (tmp_path / "sub").mkdir()
+    watching.told()
+    watching.watch(str(tmp_path / "sub"))
+    for name in "abc":
+        write(tmp_path / "sub" / name)
+    assert watching.told() is None
+    assert watching.told() == {}
+    (tmp_path / "sub").rename(tmp_path / "other")
+    assert watching.told() is None
+    monkeypatch.setattr(changes, "MOST", 1)
+    watching.watch(str(tmp_path))
+    assert watching.told() is None
