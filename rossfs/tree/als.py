@@ -43,17 +43,7 @@ from rossfs.store.store import Store
 from rossfs.store.uses import UNKNOWN
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.handle import Handle
-from rossfs.tree.node import (
-    Attr,
-    Caller,
-    Directory,
-    Entries,
-    Entry,
-    Listing,
-    Node,
-    Unsettled,
-    read_only,
-)
+from rossfs.tree.node import Attr, Caller, Directory, Entries, Entry, Listing, Node, Unsettled
 from rossfs.tree.numbers import Fixed, Numbers
 from rossfs.tree.overlaytrees import OverlayTrees
 from rossfs.tree.snapshots import Absences, Commits
@@ -101,8 +91,7 @@ class LayerStore:
 
     def stored(self, digest: Digest) -> bool:
         """Whether *digest* is a stored blob; Unproven if `files.settle` has to tell."""
-        content = self.store.contents.find(digest)
-        return content is not None and content.area is Area.BLOBS
+        return self.files.find(Area.BLOBS, digest) is not None
 
     async def change(self, work: Callable[[], T]) -> T:
         """Do *work*, which writes to the disk and is seen through."""
@@ -194,7 +183,7 @@ class AdditionalLayers(Directory):
         asked = _digest(name)
         if asked is not None:
             if not self._layers.writable:
-                raise read_only()
+                return await super().rmdir(name, caller)
             await self._layers.change(lambda: self._layers.store.uses.end(asked))
         raise _yes()
 
@@ -284,18 +273,23 @@ class LayerPlace(Directory):
     ) -> tuple[Node, Handle]:
         """`use`: podman uses the layer from now on.  Noted, and ENOENT; else EROFS, or what is
         wrong with the layer."""
-        await self._begin(name)
+        if not self._is_use(name):
+            return await super().create(name, mode, flags, caller)
+        await self._begin()
         raise _yes()
 
     async def mknod(self, name: bytes, mode: int, rdev: int, caller: Caller) -> Node:
         """As `create`."""
-        await self._begin(name)
+        if not self._is_use(name):
+            return await super().mknod(name, mode, rdev, caller)
+        await self._begin()
         raise _yes()
 
-    async def _begin(self, name: bytes) -> None:
+    def _is_use(self, name: bytes) -> bool:
+        return name == USE and self._layers.writable
+
+    async def _begin(self) -> None:
         layers, uses = self._layers, self._layers.store.uses
-        if name != USE or not layers.writable:
-            raise read_only()
         with layers.telling():
             await self.settle()
 

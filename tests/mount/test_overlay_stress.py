@@ -62,6 +62,14 @@ BYTES = {
 }
 """Stressors that would fill the disk, and what they may have of it."""
 
+OPTIONS = ("", ",metacopy=on,redirect_dir=on,index=on,xino=on")
+"""Of the overlay: the default, and all that changes how it finds what is below."""
+
+IMMUTABLE = re.compile(r"^tmp-stress-ng-chattr-.*\n", re.MULTILINE)
+"""A file that the stressor chattr cannot remove when its time is over between making the file
+immutable and undoing that (stress-chattr.c, do_chattr): on busy processors that was in 2 of
+150 runs over the native tree."""
+
 MEBIBYTE = 1 << 20
 PATTERN = 8 * MEBIBYTE
 
@@ -130,7 +138,7 @@ def _outcome(text: str) -> dict[str, object]:
         "failed": set(re.findall(r"fail: +\[\d+\] ([a-z-]+):", text)),
         "skipped": set(re.findall(r"\[\d+\] ([a-z-]+): .*skipping", text)),
         # What it names after its processes it has removed.
-        "left": status[0][1],
+        "left": IMMUTABLE.sub("", status[0][1]),
     }
 
 
@@ -151,7 +159,7 @@ def test_stressors_have_the_same_results(overlays: Overlays) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("options", ["", ",metacopy=on,redirect_dir=on,index=on,xino=on"])
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("path", ["odd/wide", "usr"])
 def test_each_stressor_has_the_same_result(overlays: Overlays, path: str, options: str) -> None:
     results = {name: stress(overlays, path, [name], 2, options) for name in STRESSORS}
@@ -161,8 +169,12 @@ def test_each_stressor_has_the_same_result(overlays: Overlays, path: str, option
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_all_stressors_at_once_have_the_same_results(overlays: Overlays) -> None:
-    rossfs, native = stress(overlays, "odd", STRESSORS, 60)
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("path", ["odd", "usr"])
+def test_all_stressors_at_once_have_the_same_results(
+    overlays: Overlays, path: str, options: str
+) -> None:
+    rossfs, native = stress(overlays, path, STRESSORS, 60, options)
     assert rossfs == native
 
 
