@@ -13,6 +13,7 @@ from rossfs.oci.digest import Digest
 from rossfs.store.contents import Contents
 from rossfs.store.references import References
 from rossfs.store.store import Store
+from rossfs.tree.als import AdditionalLayers
 from rossfs.tree.contentfile import ContentFiles
 from rossfs.tree.images import Images
 from rossfs.tree.imagetrees import ImageTrees
@@ -21,7 +22,9 @@ from rossfs.tree.tags import Names, TagsDirectory
 from rossfs.tree.trees import Trees
 from rossfs.tree.uploads import Uploads
 from tests.builders import RossStore, image, ross_store
-from tests.tree.browsing import Browser
+from tests.layers import image_of
+from tests.tree.alslooking import additional
+from tests.tree.browsing import Browser, bottom, middle
 from tests.tree.pictures import AMD64
 
 
@@ -107,3 +110,17 @@ def browser(store: Store, tmp_path: Path) -> Iterator[Browser]:
     made = Browser(store, str(tmp_path / "cache"))
     yield made
     made.layers.close()
+
+
+@pytest.fixture
+def als(store: Store) -> AdditionalLayers:
+    """als/ of a mount of `store`."""
+    return additional(store)
+
+
+@pytest.fixture
+def layer(store: Store) -> Digest:
+    """A layer in `store`, of an image that has another below it."""
+    built = image_of(bottom(), middle())
+    built.put(store)
+    return built.layers[1]
