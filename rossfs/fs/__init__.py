@@ -5,11 +5,13 @@ Requests:
 
     filesystem.py   what is in this list, put together over a root directory
     operations.py   one handler for each kind of request: asks nodes, answers the kernel
-    openfiles.py    the handlers of open files and directories
+    openfiles.py    the handlers of open files
     boundary.py     what a node raised -> the errno that the caller gets
     inodes.py       the nodes that the kernel knows, with lookup counts
     attributes.py   what a node says of itself -> what pyfuse3 wants
-    readdir.py      open directories and the filling of a reply
+    readdir.py      listings: pages.py makes the replies, ahead.py some before they are asked for
+    device.py       the requests themselves (wire.py); direct.py answers some of them
+    ending.py       whether somebody who waits was asked to end
     handles.py      numbers of open files
     settling.py     waiting until a directory can answer
     turns.py        waiting for requests without turns of the scheduler

@@ -5,17 +5,11 @@ EntryAttributes is pyfuse3's name for struct fuse_entry_param: node id, attribut
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from stat import S_IMODE, S_ISLNK
 
 from pyfuse3 import EntryAttributes, SetattrFields
 
-from rossfs.tree.node import BLOCK, Attr, AttrChange, Entry, Node
-
-UNKNOWN_INO = 0xFFFFFFFF
-"""d_ino of a name whose number nobody knows: FUSE_UNKNOWN_INO of libfuse.  0 would make some
-programs believe that the entry was deleted."""
+from rossfs.tree.node import Attr, AttrChange, Node
 
 SECTOR = 512
 """Unit of st_blocks (stat(2))."""
@@ -83,49 +77,3 @@ def wanted(attr: EntryAttributes, fields: SetattrFields) -> AttrChange:
         mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
         atime_ns=attr.st_atime_ns if fields.update_atime else None,
     )
-
-
-class NamesOnly:
-    """Entries of READDIRPLUS that name something without making an inode of it.
-
-    A node id of 0 tells the kernel that no attributes come with the entry (fs/fuse/readdir.c,
-    fuse_direntplus_link): no inode, no lookup count, nothing to forget later.  pyfuse3 sets the
-    node id and d_ino together, so the node id is written into its C struct, where it was found by
-    trying.
-    """
-
-    __slots__ = ("_entry", "_node_id")
-
-    def __init__(self, entry: EntryAttributes, node_id: ctypes.c_uint64) -> None:
-        self._entry = entry
-        self._node_id = node_id
-
-    @classmethod
-    def possible(cls) -> NamesOnly | None:
-        """None where the struct does not lie as expected: then list complete entries."""
-        if sys.implementation.name != "cpython":
-            return None  # id() is an address in CPython only
-        entry = EntryAttributes()
-        entry.st_ino, entry.generation = 0x5245414444495231, 0x4E4F44454944544F
-        sought = entry.st_ino.to_bytes(8, sys.byteorder)
-        sought += entry.generation.to_bytes(8, sys.byteorder)  # beside it in fuse_entry_param
-        memory = ctypes.string_at(id(entry), EntryAttributes.__basicsize__)
-        offset = memory.find(sought)
-        if offset < 0 or memory.count(sought) != 1 or offset % 8:
-            return None
-        node_id = ctypes.c_uint64.from_address(id(entry) + offset)
-        before = entry.__getstate__()
-        node_id.value = 0
-        if {**before, "st_ino": 0} != dict(entry.__getstate__()):
-            return None
-        entry.generation = 0
-        entry.st_blksize = BLOCK
-        return cls(entry, node_id)
-
-    def __call__(self, name: Entry) -> EntryAttributes:
-        """The answer for *name*, good until the next call."""
-        entry = self._entry
-        entry.st_mode = name.kind
-        entry.st_ino = name.ino or UNKNOWN_INO
-        self._node_id.value = 0
-        return entry

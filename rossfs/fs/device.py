@@ -13,13 +13,15 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 
+import trio
 from pyfuse3 import FUSEError
 
 from rossfs.fs import wire
-from rossfs.fs.direct import NONE, Answer
+from rossfs.fs.direct import NONE, Answer, Body
+from rossfs.fs.ending import asked_to_end
 from rossfs.fs.notices import Notices
 
 log = logging.getLogger("rossfs.fs")
@@ -36,17 +38,20 @@ NOTHING = (errno.EINTR, errno.ENOENT)
 
 
 class Device:
-    """The connection of one mount.  *answers* as Direct.answers; *failure* as Boundary.failure."""
+    """The connection of one mount.  *answers* as Direct.answers; *failure* as Boundary.failure;
+    *ahead*: does a little of what may be asked for next, and says whether there was any."""
 
     def __init__(
         self,
         answers: Mapping[int, Answer],
         failure: Callable[[str, Exception], FUSEError],
         notices: Notices,
+        ahead: Callable[[], bool] = bool,
     ) -> None:
-        self._answers = answers
+        self._answers = {**answers, wire.INTERRUPT: self._interrupt}
         self._failure = failure
         self._notices = notices
+        self.ahead = ahead
         self._request = memoryview(bytearray(wire.LARGEST))
         self._buffers = (self._request,)
         self._given = os.memfd_create("rossfs-request")
@@ -55,7 +60,14 @@ class Device:
         self._libfuse = -1
         self._away = False
         """libfuse's descriptor is that file."""
+        self._awaited: dict[int, tuple[trio.CancelScope, int]] = {}
+        """What is answered later, and who waits for it: the number of a thread."""
+        self._start: Callable[..., object] = trio.lowlevel.spawn_system_task
         self.fd = -1
+
+    def answer_in(self, nursery: trio.Nursery) -> None:
+        """Let *nursery* have the tasks of what is answered later."""
+        self._start = nursery.start_soon
 
     def connect(self, libfuse: int) -> None:
         """Serve the device that the descriptor *libfuse* of libfuse is open on."""
@@ -89,7 +101,7 @@ class Device:
             return None if error.errno in NOTHING else True
         opcode, unique, ino = _header(request)
         answer = self._answers.get(opcode)
-        reply: bytes | bytearray | memoryview | int | None
+        reply: Body | int | Coroutine[None, None, Body] | None
         if answer is None:
             reply = None if opcode in wire.SERVED else errno.ENOSYS
         else:
@@ -99,8 +111,15 @@ class Device:
                 reply = self._failure(wire.NAMES[opcode], error).errno
         if reply is None:
             return self._hand_on(length, unique)
-        if reply is NONE:
-            return False
+        if not isinstance(reply, (bytes, memoryview, int, bytearray)):
+            scope = trio.CancelScope()  # here: who gives up may say so before the task runs
+            self._awaited[unique] = scope, *wire.IN_PID.unpack_from(request)
+            self._start(self._reply_later, opcode, unique, reply, scope)
+        elif reply is not NONE:
+            self._send(unique, reply)
+        return False
+
+    def _send(self, unique: int, reply: Body | int) -> None:
         try:
             if isinstance(reply, int):
                 os.write(self.fd, _reply(wire.OUT, -reply, unique))
@@ -111,7 +130,34 @@ class Device:
         except (OSError, BufferError):
             log.exception("a reply could not be sent")
             self._refuse(unique)
-        return False
+
+    async def _reply_later(
+        self,
+        opcode: int,
+        unique: int,
+        answer: Coroutine[None, None, Body],
+        scope: trio.CancelScope,
+    ) -> None:
+        """Send what *answer* returns; EINTR if *scope* is cancelled before."""
+        reply: Body | int = errno.EINTR
+        with scope:
+            try:
+                reply = await answer
+            except Exception as error:
+                reply = self._failure(wire.NAMES[opcode], error).errno
+            finally:
+                del self._awaited[unique]
+        self._send(unique, reply)
+
+    def _interrupt(self, _ino: int, body: memoryview) -> Body:
+        """Who asked for something has a signal to take.  libfuse takes note of it, too, but pyfuse3
+        asks nobody about that: there is nothing to hand on."""
+        waiting = self._awaited.get(*wire.HANDLE.unpack_from(body))
+        if waiting is not None:
+            scope, pid = waiting
+            if asked_to_end(pid):
+                scope.cancel()
+        return NONE
 
     def _make_room(self) -> None:
         self._request = memoryview(bytearray(2 * len(self._request)))

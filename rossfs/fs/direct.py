@@ -6,36 +6,36 @@ has no name for two things that the kernel must be told about such a tree: that 
 listings, and that closing a file needs no FLUSH.  So these requests are read and answered as they
 come from /dev/fuse (device.py):
 
- - all that is asked about nodes that are `remade` and about their open files and directories;
+ - all that is asked about nodes that are `remade` and about their open files;
  - reads of whatever is open, if the bytes are at hand;
+ - listings of all directories (readdir.py);
  - forgetting.
 
 An answer here is the same as that of the handler in operations.py, which serves whatever is handed
-on: a function returns what follows the header of the reply, the errno to answer, or None to hand
-the request on.  What it raises is answered as any failure.
+on: a function returns what follows the header of the reply, the errno to answer, a coroutine that
+returns what follows, or None to hand the request on.  What it raises is answered as any failure.
 """
 
 from __future__ import annotations
 
 import errno
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 from rossfs.fs import wire
 from rossfs.fs.attributes import SECTOR
 from rossfs.fs.handles import Handles
 from rossfs.fs.inodes import Inodes
-from rossfs.fs.pages import Pages
-from rossfs.fs.readdir import DOTS, S_IFLNK, S_IFMT, OpenDirectory
+from rossfs.fs.readdir import Readdir
 from rossfs.fs.rewrite import Rewrites
 from rossfs.fs.statfs import NAME_MAX
 from rossfs.tree.handle import Handle
-from rossfs.tree.node import BLOCK, FOREVER, Attr, Directory, File, Node, Rows, Symlink
+from rossfs.tree.node import BLOCK, FOREVER, Attr, Directory, File, Node, Symlink
 from rossfs.tree.numbers import TREE_SHIFT
 
 Body = bytes | bytearray | memoryview
 
-Answer = Callable[[int, memoryview], Body | int | None]
+Answer = Callable[[int, memoryview], Body | int | Coroutine[None, None, Body] | None]
 """Takes the node id and what follows the header of the request."""
 
 DONE = b""
@@ -46,6 +46,8 @@ NONE = memoryview(b"")
 
 _FOREVER = int(FOREVER)
 _SECOND = 10**9
+_S_IFMT = 0o170000
+_S_IFLNK = 0o120000
 _ATTRS = 8192
 """Answers that are kept, 200 bytes each."""
 
@@ -62,11 +64,10 @@ class Direct:
         "_files",
         "_forgotten",
         "_kept",
-        "_listed",
         "_lookups",
         "_marks",
         "_open",
-        "_page",
+        "_readdir",
         "_requests",
         "_trees",
     )
@@ -75,7 +76,7 @@ class Direct:
         self,
         inodes: Inodes,
         files: Handles[Handle],
-        listed: Handles[OpenDirectory],
+        readdir: Readdir,
         rewrites: Rewrites,
         requests: defaultdict[str, int],
         umask: int,
@@ -85,11 +86,10 @@ class Direct:
         self._trees = inodes.trees
         self._files = files
         self._open = files.by_number
-        self._listed = listed
+        self._readdir = readdir
         self._marks = rewrites.marks
         self._requests = requests
         self._kept = ~(umask & 0o777)
-        self._page = Pages(inodes, umask).page
         self._attrs: dict[int, bytes] = {}
         """Answers to GETATTR, which is asked again after each listing and reading: a directory that
         was listed, or a file that was read, has another time of access then.  For as long as the
@@ -109,10 +109,7 @@ class Direct:
             wire.READ: self._read,
             wire.FLUSH: self._flush,
             wire.RELEASE: self._release,
-            wire.OPENDIR: self._opendir,
-            wire.READDIRPLUS: self._readdir,
-            wire.RELEASEDIR: self._releasedir,
-            wire.INTERRUPT: self._ignore,
+            wire.READDIRPLUS: self._readdir.answer,
             wire.NOTIFY_REPLY: self._ignore,
         }
 
@@ -148,7 +145,7 @@ class Direct:
         atime, atime_part = divmod(atime_ns, _SECOND)
         return (
             ino, size, (size + SECTOR - 1) // SECTOR, atime, mtime, ctime, atime_part, mtime_part,
-            ctime_part, mode if mode & S_IFMT == S_IFLNK else mode & self._kept, nlink, uid, gid,
+            ctime_part, mode if mode & _S_IFMT == _S_IFLNK else mode & self._kept, nlink, uid, gid,
             rdev, BLOCK, 0,
         )  # fmt: skip
 
@@ -188,7 +185,7 @@ class Direct:
 
     @staticmethod
     def _ignore(_ino: int, _body: memoryview) -> Body:
-        """libfuse takes note of interrupts, and pyfuse3 asks nobody about them."""
+        """Nothing was asked for that it could answer."""
         return NONE
 
     # Extended attributes
@@ -253,36 +250,6 @@ class Direct:
         self._requests["release"] += 1
         del self._open[number]
         return DONE
-
-    # Directories
-
-    def _opendir(self, ino: int, _body: memoryview) -> Body | None:
-        directory = self._node(ino)
-        if not isinstance(directory, Directory):
-            return None
-        self._requests["opendir"] += 1
-        number = self._listed.add(OpenDirectory(directory))
-        return wire.OPENED.pack(number, wire.KEEP_CACHE | wire.CACHE_DIR, 0)
-
-    def _releasedir(self, _ino: int, body: memoryview) -> Body:
-        self._requests["releasedir"] += 1
-        self._listed.take(*wire.HANDLE.unpack_from(body))
-        return DONE
-
-    def _readdir(self, _ino: int, body: memoryview) -> Body | None:
-        number, start, size = wire.READING.unpack_from(body)
-        opened = self._listed.get(number)
-        directory = opened.directory
-        if not directory.remade or start >= 1 << 63:
-            return None
-        self._requests["readdir"] += 1
-        listing = opened.listing
-        if listing is None or start == 0:
-            listing = opened.listing = directory.entries()
-        assert isinstance(listing, Rows)
-        if start >= len(listing) + DOTS:
-            return DONE
-        return self._page(directory, listing, start, size)
 
 
 def _sized(value: bytes, body: memoryview) -> Body | int:

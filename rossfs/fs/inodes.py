@@ -48,6 +48,10 @@ def _ignore(_directory: Directory) -> None:
     pass
 
 
+def _left(_tree: int) -> None:
+    pass
+
+
 class Inodes:
     """The table.  *appeared* and *vanished* are told of each directory as the kernel begins and
     ceases to know it, but for those of *trees*."""
@@ -64,6 +68,8 @@ class Inodes:
         self.trees = Trees() if trees is None else trees
         self.lookups: defaultdict[int, int] = defaultdict(int)
         """By the number of a tree: how often the kernel was told of its nodes."""
+        self.tree_left: Callable[[int], None] = _left
+        """Called with the number of a tree of which the kernel forgot the last node."""
         self._build = attributes.build
         self._appeared = appeared
         self._vanished = vanished
@@ -193,6 +199,7 @@ class Inodes:
             return
         del self.lookups[number]
         try:
+            self.tree_left(number)
             self.trees.forgotten(number)
         except Exception:
             log.exception("forgetting tree %d: unforeseen error", number)

@@ -1,7 +1,7 @@
-"""Requests about what is open: files from OPEN or CREATE to RELEASE, directories from OPENDIR to
-RELEASEDIR.
+"""Requests about open files, from OPEN or CREATE to RELEASE.
 
-`operations.py` has the requests about names, and the rules that hold for both.
+`operations.py` has the requests about names, and the rules that hold for both; `readdir.py` has
+listings, which need nothing open.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import errno
 from collections import defaultdict
 
 import pyfuse3
-from pyfuse3 import EntryAttributes, FileInfo, FUSEError, ReaddirToken, RequestContext
+from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext
 
 from rossfs.fs.boundary import Boundary
 from rossfs.fs.handles import Handles
 from rossfs.fs.inodes import Inodes
 from rossfs.fs.notify import Watcher
-from rossfs.fs.readdir import OpenDirectory, Readdir
+from rossfs.fs.readdir import Readdir
 from rossfs.fs.rewrite import Rewrites
-from rossfs.fs.settling import settled
 from rossfs.fs.statfs import NAME_MAX
 from rossfs.tree.handle import Handle
 from rossfs.tree.node import Caller, Directory, File, Published, is_writing, read_only
@@ -30,21 +29,20 @@ def caller(ctx: RequestContext) -> Caller:
 
 
 class OpenFiles(pyfuse3.Operations):
-    """The handlers of open files and directories, and the state that all handlers share."""
+    """The handlers of open files, and the state that all handlers share."""
 
     def __init__(
-        self, inodes: Inodes, readdir: Readdir, watcher: Watcher, read_only: bool = False
+        self, inodes: Inodes, watcher: Watcher, umask: int, read_only: bool = False
     ) -> None:
         super().__init__()
         self._read_only = read_only
         self._inodes = inodes
-        self._readdir = readdir
         self._watcher = watcher
         self._rewrites = Rewrites()
         self._files: Handles[Handle] = Handles()
         self._open = self._files.by_number
-        self._listed: Handles[OpenDirectory] = Handles()
         self._requests: defaultdict[str, int] = defaultdict(int)
+        self._readdir = Readdir(inodes, watcher, umask, self._requests)
         self._boundary = Boundary()
         self.failure = self._boundary.failure
 
@@ -148,43 +146,6 @@ class OpenFiles(pyfuse3.Operations):
 
     # Directories
 
-    async def opendir(self, inode: int, ctx: RequestContext) -> int:
-        self._requests["opendir"] += 1
-        try:
-            directory = self._inodes.directory(inode)
-            if not directory.loaded:
-                await directory.load()  # so that errors reach opendir(3)
-            return self._listed.add(OpenDirectory(directory))
-        except Exception as error:
-            raise self.failure("opendir", error) from None
-
-    async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
-        self._requests["readdir"] += 1
-        try:
-            opened = self._listed.get(fh)
-            if opened.listing is None or start_id == 0:
-                await self._snapshot(opened)
-            self._readdir.fill(opened, start_id, token)
-        except Exception as error:
-            raise self.failure("readdir", error) from None
-
-    async def _snapshot(self, opened: OpenDirectory) -> None:
-        directory = opened.directory
-        if directory.remade:
-            opened.listing = directory.entries()  # it cannot change: nothing to watch or wait for
-            return
-        if directory.ino in self._watcher.unwatched:
-            self._watcher.watch(directory)
-        with self._watcher.handling(directory.ino):
-            opened.listing = await settled(directory, directory.entries)
-
-    async def releasedir(self, fh: int) -> None:
-        self._requests["releasedir"] += 1
-        try:
-            self._listed.take(fh)
-        except Exception as error:
-            raise self.failure("releasedir", error) from None
-
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
         """Every change of a name is on disk before it is answered."""
         self._requests["fsyncdir"] += 1
@@ -196,5 +157,4 @@ class OpenFiles(pyfuse3.Operations):
                 await self.release(fh)
             except FUSEError as error:
                 self._boundary.lost("release at the end of the mount", error)
-        self._listed.by_number.clear()
         self._inodes.forget_all()

@@ -17,12 +17,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import pyfuse3
 from pyfuse3 import EntryAttributes, FUSEError, RequestContext, SetattrFields, StatvfsData
 
-from rossfs.fs.attributes import Attributes, NamesOnly, absent, wanted
+from rossfs.fs.attributes import Attributes, absent, wanted
 from rossfs.fs.direct import USER, Direct
 from rossfs.fs.inodes import Inodes
 from rossfs.fs.notify import Watcher
 from rossfs.fs.openfiles import OpenFiles, caller
-from rossfs.fs.readdir import Readdir
 from rossfs.fs.settling import settled
 from rossfs.fs.statfs import NAME_MAX, Statfs
 from rossfs.tree.node import Directory, Node, Symlink, Unsettled, read_only
@@ -49,8 +48,7 @@ class Operations(OpenFiles):
         if root.ino != pyfuse3.ROOT_INODE:
             raise ValueError(f"the root must have inode number 1, not {root.ino}")
         inodes = Inodes(root, attributes, watcher.appeared, watcher.vanished, trees)
-        readdir = Readdir(inodes, NamesOnly.possible(), attributes.umask)
-        super().__init__(inodes, readdir, watcher, read_only)
+        super().__init__(inodes, watcher, attributes.umask, read_only)
         self._attributes = attributes
         self._statfs = statfs
         self._known = inodes.known
@@ -59,9 +57,11 @@ class Operations(OpenFiles):
         self._marks = self._rewrites.marks
         self._absent: dict[float, EntryAttributes] = {}
         self.direct = Direct(
-            inodes, self._files, self._listed, self._rewrites, self._requests, attributes.umask
+            inodes, self._files, self._readdir, self._rewrites, self._requests, attributes.umask
         )
         """Answers to the kernel itself, of what these handlers would answer to pyfuse3."""
+        self.ahead = self._readdir.ahead.step
+        """Does a little of what the kernel may ask for next; whether there was any."""
 
     def stats(self) -> dict[str, object]:
         """Figures since the mount began, plain values that JSON can hold."""
@@ -72,7 +72,7 @@ class Operations(OpenFiles):
             "inodes": len(self._inodes),
             "lookups_in_trees": sum(self._inodes.lookups.values()),
             "open_files": len(self._files),
-            "open_directories": len(self._listed),
+            "listings": len(self._readdir),
             "watches": len(self._watcher),
         }
 

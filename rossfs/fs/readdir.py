@@ -1,147 +1,190 @@
-"""Open directories, and the filling of a READDIRPLUS reply.
+"""Listings: READDIRPLUS, without OPENDIR before it and RELEASEDIR after it.
 
-A listing is a snapshot, taken when its first entry is asked for and again at rewinddir(3).  The
-offset is the position in the snapshot: 0 is ".", 1 is "..", 2 the first name; so an entry keeps its
-offset whatever is made or removed meanwhile (readdir(3) asks for no more).
+To OPENDIR the kernel is answered ENOSYS: then it asks for none any more, which saves a request for
+each directory of a walk and another one behind it, and keeps listings that it has read to the end
+(linux/fuse.h, FUSE_NO_OPENDIR_SUPPORT).  That is right for trees that cannot change.  Of all other
+directories it must not keep them: so their listings never end for the kernel.  What ends them for
+the caller is a reply too short for any entry, which is not the empty one that the kernel takes for
+the end (fs/fuse/readdir.c, fuse_readdir_uncached).
 
-Each entry carries all attributes, so that `ls -l` needs no further request, and counts as a lookup;
-entries without a node count nothing.
+A listing is a snapshot, taken when its first entry is asked for and again at rewinddir(3).  Without
+an open directory to hang it on, the offset says which: the number of the snapshot, and in the low
+half the position in it: 0 is ".", 1 is "..", 2 the first name.  So an entry keeps its offset
+whatever is made or removed meanwhile (readdir(3) asks for no more).  Trees need no number.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
-import stat
+from collections import defaultdict
+from collections.abc import Coroutine
+from itertools import count
 
-from pyfuse3 import EntryAttributes, FUSEError, ReaddirToken, readdir_reply
+from pyfuse3 import FUSEError
 
-from rossfs.errors import RossfsError
-from rossfs.fs.attributes import SECTOR, NamesOnly
+from rossfs.fs import wire
+from rossfs.fs.ahead import Ahead
 from rossfs.fs.inodes import Inodes
-from rossfs.tree.node import FOREVER, Directory, Entry, Listing, Rows, Unsettled
+from rossfs.fs.notify import Watcher
+from rossfs.fs.pages import DOTS, LARGEST, Page, Pages
+from rossfs.fs.settling import settled
+from rossfs.tree.node import Directory, Listing, Rows, Tree, Unsettled
 from rossfs.tree.numbers import TREE_SHIFT
 
-log = logging.getLogger("rossfs.fs")
+Reply = bytes | memoryview
 
-S_IFMT = 0o170000
-S_IFLNK = stat.S_IFLNK
-"""Masks of st_mode (inode(7))."""
+END = b""
+"""No more entries, and the kernel may keep what it has."""
 
-DOTS = 2
-"""Entries before the first name: "." and ".."."""
+CLOSED = bytes(8)
+"""No more entries, and the kernel must ask again next time."""
 
+_POSITION = 32
+"""Bits of an offset that are the position."""
 
-class OpenDirectory:
-    """A directory that somebody opened, and its snapshot once one was taken."""
+_MOST = (1 << _POSITION) - 1
+_HIGHEST = 1 << 63
 
-    __slots__ = ("directory", "listing")
+SNAPSHOTS = 256
+"""Listings of directories that change that are kept although nobody may be reading them."""
 
-    def __init__(self, directory: Directory) -> None:
-        self.directory = directory
-        self.listing: Listing | Rows | None = None
+NAMES = 1 << 20
+"""Names in them, all together; the last one is kept whatever it has."""
+
+LISTINGS = 16
+"""Listings of trees that are kept while they are read, so that no page makes them again."""
 
 
 class Readdir:
-    """Fills replies from snapshots and counts what it tells the kernel; *umask* as in
-    Attributes."""
+    """Answers READDIRPLUS for one mount; *requests* counts."""
 
-    __slots__ = ("_dot", "_inodes", "_kept", "_names_only", "_row")
-
-    def __init__(self, inodes: Inodes, names_only: NamesOnly | None, umask: int = 0) -> None:
+    def __init__(
+        self, inodes: Inodes, watcher: Watcher, umask: int, requests: defaultdict[str, int]
+    ) -> None:
         self._inodes = inodes
-        self._names_only = names_only
-        self._kept = ~(umask & 0o777)
-        # One is enough for all: it is copied into the reply at once.
-        self._dot = EntryAttributes()
-        self._dot.st_mode = stat.S_IFDIR
-        self._row = EntryAttributes()
-        self._row.entry_timeout = self._row.attr_timeout = FOREVER
+        self._trees = inodes.trees
+        self._watcher = watcher
+        self._requests = requests
+        self._pages = Pages(inodes, umask)
+        self._rows: dict[int, Rows] = {}
+        self._listed = self._end = -1
+        """The directory of a tree that was listed last, and the offset that is its end."""
+        self._numbers = count(1)
+        self._snapshots: dict[int, tuple[int, Listing]] = {}
+        self._names = 0
+        self.ahead = Ahead(self._pages, inodes.trees)
+        inodes.tree_left = self._tree_left
 
-    def fill(self, opened: OpenDirectory, start: int, token: ReaddirToken) -> None:
-        """Add entries from offset *start* until the reply is full or the snapshot, which must be
-        there, ends."""
-        if start < 0:
-            raise FUSEError(errno.EINVAL)
-        directory = opened.directory
-        parent = directory.ino
-        if start < DOTS and not self._dots(directory, start, token):
-            return
-        listing = opened.listing
-        if isinstance(listing, Rows):
-            self._fill_rows(listing, max(start - DOTS, 0), token)
-            return
-        listing = listing or ()
-        inodes = self._inodes
-        names_only = self._names_only
-        # What is in the reply is counted, so from here on nothing may raise.
-        for index in range(max(start - DOTS, 0), len(listing)):
-            entry = None
+    def __len__(self) -> int:
+        """How many snapshots are kept."""
+        return len(self._snapshots)
+
+    def answer(self, ino: int, body: memoryview) -> Reply | int | Coroutine[None, None, Reply]:
+        """See direct.Answer; a coroutine where the listing has to be waited for."""
+        _, offset, size = wire.READING.unpack_from(body)
+        self._requests["readdir"] += 1
+        if ino == self._listed and offset == self._end:
+            return END
+        if offset >= _HIGHEST:
+            return errno.EINVAL
+        tree = self._trees.get(ino >> TREE_SHIFT)
+        if tree is not None:
+            return self._of_tree(tree, ino, offset, size)
+        directory = self._inodes.directory(ino)
+        position = offset & _MOST
+        if offset:
+            number = offset >> _POSITION
+            known = self._snapshots.get(number)
+            if known is not None and known[0] == ino:
+                self._snapshots[number] = self._snapshots.pop(number)  # in use: the last to go
+                return self._entries(directory, number, known[1], position, size)
+        return self._begin(directory, position, size)
+
+    # Trees
+
+    def _of_tree(self, tree: Tree, ino: int, offset: int, size: int) -> Reply:
+        ahead = self.ahead
+        page = ahead.take(ino, offset, size)
+        if page is not None:
+            return self._send(ino, page)
+        directory = tree.node(ino)
+        if not isinstance(directory, Directory):
+            raise FUSEError(errno.ENOTDIR)
+        listing: Listing | Rows | None = self._rows.get(ino) if offset else None
+        if listing is None:
+            listing = directory.entries()
+        assert isinstance(listing, Rows)
+        if offset >= len(listing) + DOTS:
+            return END
+        page = self._pages.begin(directory, listing, offset, size)
+        page.add(LARGEST)
+        self._rows.pop(ino, None)
+        if page.full:
+            if not page.bytes:
+                raise FUSEError(errno.EINVAL)  # no room; nothing would be the end
+            if len(self._rows) >= LISTINGS:
+                del self._rows[next(iter(self._rows))]
+            self._rows[ino] = listing
+        ahead.asked(ino, offset, page, size)
+        return self._send(ino, page)
+
+    def _send(self, ino: int, page: Page) -> Reply:
+        if not page.full:
+            self._listed, self._end = ino, page.offset
+            self._rows.pop(ino, None)
+        return self._pages.sent(page)
+
+    def _tree_left(self, number: int) -> None:
+        """The kernel knows nothing of the tree *number* any more: keep nothing of it open."""
+        for ino in [ino for ino in self._rows if ino >> TREE_SHIFT == number]:
+            del self._rows[ino]
+        self._listed = -1
+        self.ahead.forget()
+
+    # Everything else
+
+    def _begin(
+        self, directory: Directory, position: int, size: int
+    ) -> Reply | Coroutine[None, None, Reply]:
+        """Answer from a new snapshot: at once if that is possible."""
+        ino = directory.ino
+        if ino in self._watcher.unwatched:
+            self._watcher.watch(directory)
+        if directory.loaded:
             try:
-                entry = listing[index]
-                if entry is None:
-                    continue  # gone since the snapshot
-                node = entry.node
-                if node is not None:
-                    answer = inodes.answer(node)
-                elif names_only is not None:
-                    answer = names_only(entry)
-                else:
-                    node = directory.lookup(entry.name)
-                    if node is None:
-                        continue
-                    answer = inodes.answer(node)
-            except Exception as error:
-                named = self._without_node(entry, error)
-                if named is None or names_only is None:
-                    continue
-                entry, node, answer = named, None, names_only(named)
-            if not readdir_reply(token, entry.name, answer, index + DOTS + 1):
-                return
-            if node is not None:
-                inodes.count(node, parent)
+                with self._watcher.handling(ino):
+                    return self._first(directory, directory.entries(), position, size)
+            except Unsettled:
+                pass
+        return self._wait(directory, position, size)
 
-    def _fill_rows(self, listing: Rows, index: int, token: ReaddirToken) -> None:
-        lookups = self._inodes.lookups
-        kept = self._kept
-        answer = self._row
-        offset = index + DOTS
-        time_ns = None
-        for name, ino, mode, size, nlink, uid, gid, rdev, mtime_ns in listing.rows(index):
-            offset += 1
-            answer.st_ino = ino
-            answer.st_mode = mode if mode & S_IFMT == S_IFLNK else mode & kept
-            answer.st_size = size
-            answer.st_blocks = (size + SECTOR - 1) // SECTOR
-            answer.st_nlink = nlink
-            answer.st_uid = uid
-            answer.st_gid = gid
-            answer.st_rdev = rdev
-            if mtime_ns != time_ns:  # a third of all the rest, and often the same
-                time_ns = mtime_ns
-                answer.st_mtime_ns = answer.st_ctime_ns = answer.st_atime_ns = mtime_ns
-            if not readdir_reply(token, name, answer, offset):
-                return
-            lookups[ino >> TREE_SHIFT] += 1
+    async def _wait(self, directory: Directory, position: int, size: int) -> Reply:
+        with self._watcher.handling(directory.ino):
+            listing = await settled(directory, directory.entries)
+            return self._first(directory, listing, position, size)
 
-    def _dots(self, directory: Directory, start: int, token: ReaddirToken) -> bool:
-        """Add "." and ".."; whether there may be room for more."""
-        names = ((b".", directory.ino), (b"..", self._inodes.above(directory)))
-        entry = self._dot
-        for offset in range(start, DOTS):
-            name, entry.st_ino = names[offset]
-            if not readdir_reply(token, name, entry, offset + 1):
-                return False
-        return True
+    def _first(
+        self, directory: Directory, listing: Listing | Rows, position: int, size: int
+    ) -> Reply:
+        assert not isinstance(listing, Rows)
+        number = next(self._numbers) & _MOST >> 1
+        self._snapshots[number] = directory.ino, listing
+        self._names += len(listing)
+        while len(self._snapshots) > SNAPSHOTS or (
+            self._names > NAMES and len(self._snapshots) > 1
+        ):
+            self._drop(next(iter(self._snapshots)))
+        return self._entries(directory, number, listing, position, size)
 
-    @staticmethod
-    def _without_node(entry: Entry | None, error: Exception) -> Entry | None:
-        """The entry to show although its node answers *error*, so that one bad entry does not hide
-        the others: lstat(2) of the name will say what is wrong."""
-        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE):
-            return None
-        if not isinstance(error, (OSError, RossfsError, Unsettled)):
-            log.error("readdir: unforeseen error for %r", entry, exc_info=error)
-        if entry is None:
-            return None
-        return entry._replace(node=None, kind=0)  # DT_UNKNOWN
+    def _entries(
+        self, directory: Directory, number: int, listing: Listing, position: int, size: int
+    ) -> Reply:
+        reply = self._pages.entries(directory, listing, number << _POSITION, position, size)
+        if reply is not None:
+            return reply
+        self._drop(number)
+        return CLOSED
+
+    def _drop(self, number: int) -> None:
+        _, listing = self._snapshots.pop(number)
+        self._names -= len(listing)

@@ -103,7 +103,9 @@ class Session:
                 root, kernel, store.paths.root, notices.forget_name, trees
             ) as operations:
                 self._operations = operations
-                device = Device(operations.direct.answers(), operations.failure, notices)
+                device = Device(
+                    operations.direct.answers(), operations.failure, notices, operations.ahead
+                )
                 # Before mounting: a signal that came between would leave a dead mount.
                 with (
                     closing(device),
@@ -113,7 +115,7 @@ class Session:
                     self._mount(Handlers(operations, device), options)
                     turns.attach(device, wakefulness)
                     try:
-                        await self._answer_requests(signals, readiness)
+                        await self._answer_requests(device, signals, readiness)
                     finally:
                         await self._unmount()
         if self._failure is not None:
@@ -157,9 +159,12 @@ class Session:
         if there:
             self._minor = there[-1].minor
 
-    async def _answer_requests(self, signals: AsyncIterator[int], readiness: Readiness) -> None:
+    async def _answer_requests(
+        self, device: Device, signals: AsyncIterator[int], readiness: Readiness
+    ) -> None:
         """Serve until the connection ends."""
         async with trio.open_nursery() as nursery:
+            device.answer_in(nursery)
             ended = trio.Event()
             nursery.start_soon(self._loop, nursery.cancel_scope, ended)
             nursery.start_soon(self._announce, readiness)

@@ -24,7 +24,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Protocol
 
 import pyfuse3
@@ -115,6 +115,9 @@ class Served(Protocol):
     fd: int
     """What can be read when there is one; negative until `connect`."""
 
+    ahead: Callable[[], bool]
+    """Does a little of what may be asked for next; whether there was any."""
+
     def connect(self, libfuse: int) -> None:
         """Begin, with the descriptor that libfuse has."""
 
@@ -201,15 +204,17 @@ class _Lowlevel:
         if now < self._crowded:
             fd = self._device.fd
             return fd < _SELECTABLE and bool(select.select((fd,), (), (), NAP)[0])
-        ready, clock = self._poll.poll, time.monotonic
+        ready, clock, ahead = self._poll.poll, time.monotonic, self._device.ahead
         end = now + self._spin
         while now < end:
-            os.sched_yield()
+            worked = ahead()
+            if not worked:
+                os.sched_yield()
             if ready(0):
                 return True
             before = now
             now = clock()
-            if now - before > TAKEN:
+            if now - before > TAKEN and not worked:
                 self._crowded = now + CROWDED
                 break
         return False

@@ -19,8 +19,6 @@ RELEASE = 18
 GETXATTR = 22
 LISTXATTR = 23
 FLUSH = 25
-OPENDIR = 27
-RELEASEDIR = 29
 INTERRUPT = 36
 NOTIFY_REPLY = 41
 BATCH_FORGET = 42
@@ -37,8 +35,6 @@ NAMES = {
     GETXATTR: "getxattr",
     LISTXATTR: "listxattr",
     FLUSH: "flush",
-    OPENDIR: "opendir",
-    RELEASEDIR: "releasedir",
     INTERRUPT: "interrupt",
     NOTIFY_REPLY: "notify reply",
     BATCH_FORGET: "forget",
@@ -46,12 +42,16 @@ NAMES = {
 }
 """What they are called in messages."""
 
-SERVED = frozenset((*range(1, 7), *range(8, 19), *range(20, 31), 34, 35, 36, 38, 42, 44, 45))
-"""Requests that libfuse has a handler of pyfuse3 for; READDIR (28) is never sent beside
-READDIRPLUS.  All others are ENOSYS, and the kernel does not ask again."""
+SERVED = frozenset((*range(1, 7), *range(8, 19), *range(20, 27), 30, 34, 35, 36, 38, 42, 44, 45))
+"""Requests that are answered here, or that libfuse has a handler of pyfuse3 for.  All others are
+ENOSYS, and the kernel does not ask again: OPENDIR (27) and RELEASEDIR (29) among them (readdir.py),
+and READDIR (28), which is never sent beside READDIRPLUS."""
 
 IN_HEADER = Struct("=4xIQQ16x")
-"""Opcode, unique, node id of struct fuse_in_header; who asks does not matter here."""
+"""Opcode, unique, node id of struct fuse_in_header."""
+
+IN_PID = Struct("=32xI")
+"""Who asks: the number of the thread; 0 if it has none here."""
 
 OUT_HEADER = Struct("=IiQ")
 """Length, error (0 or minus an errno), unique: struct fuse_out_header."""
@@ -85,7 +85,6 @@ OPENED = Struct("=QII")
 
 DIRECT_IO = 1 << 0
 KEEP_CACHE = 1 << 1
-CACHE_DIR = 1 << 3
 NOFLUSH = 1 << 5
 """Flags of it: FOPEN_*.  Kernels that do not know one take no notice of it."""
 

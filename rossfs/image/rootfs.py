@@ -57,6 +57,11 @@ class Rootfs:
         """All names of *directory*, in order."""
         return Listing(self.stack, directory)
 
+    def about(self, directory: Merged) -> int:
+        """How many names *directory* may have, at most, but for a few that only links lead to."""
+        trees = self.stack.trees
+        return sum(len(trees[position].children(index)) for position, index in directory.parts)
+
     def directory(self, key: Place) -> Merged | None:
         """The directory that has this key; None if there is none, whatever the numbers are."""
         if not 0 <= key.position < len(self.layers):

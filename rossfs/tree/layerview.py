@@ -96,6 +96,9 @@ class LayerDirectory(Directory):
             return LayerDirectory(tree, index)
         return tree.inodes.at(index)
 
+    def about(self) -> int:
+        return len(self._tree.toc.children(self._index))
+
     def entries(self) -> Rows:
         return LayerRows(self._tree, self._tree.toc.children(self._index))
 

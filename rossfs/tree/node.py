@@ -187,8 +187,8 @@ class Entry(NamedTuple):
 
 
 Listing = Sequence[Entry | None]
-"""A snapshot of a directory, taken at opendir: entry i stays entry i.  May be lazy: `__getitem__`
-makes the entry, may return None for one that is gone since, and costs no more than one lookup."""
+"""A snapshot of a directory: entry i stays entry i.  May be lazy: `__getitem__` makes the entry,
+may return None for one that is gone since, and costs no more than one lookup."""
 
 
 class Row(NamedTuple):
@@ -256,6 +256,10 @@ class Directory(Node):
     @abc.abstractmethod
     def entries(self) -> Listing | Rows:
         """A snapshot of all names, without "." and "..".  May raise Unsettled."""
+
+    def about(self) -> int:
+        """Of a `remade` one: how many names `entries` may have, at most, known at little cost."""
+        return 0
 
     def missed(self, name: bytes, caller: Caller) -> None:
         """*caller* looked for *name* and is told that there is no such name.

@@ -173,6 +173,9 @@ class OverlayDirectory(Directory):
             return WhiteoutDevice(tree.base | WHITEOUT_INDEX)
         return tree.remember(OverlayDirectory(tree, found))
 
+    def about(self) -> int:
+        return self._tree.stacked.rootfs.about(self._merged)
+
     def entries(self) -> Rows:
         return OverlayRows(self._tree, self._merged)
 

@@ -158,6 +158,9 @@ class RootfsDirectory(Directory):
             return RootfsDirectory(tree, found, self.ino)
         return tree.layers[found.position].at(found.index)
 
+    def about(self) -> int:
+        return self._tree.rootfs.about(self._merged)
+
     def entries(self) -> Rows:
         rows = self._rows
         if rows is None:

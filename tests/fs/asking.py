@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
 from pyfuse3 import FUSEError
 
+from rossfs.fs import wire
 from rossfs.fs.attributes import Attributes
 from rossfs.fs.notify import Watcher
 from rossfs.fs.operations import Operations
 from rossfs.fs.statfs import Statfs
 from rossfs.tree.node import Directory, Symlink
 from rossfs.tree.trees import Trees
-from tests.fs.kernel import context, reply
+from tests.fs.kernel import context
+from tests.fs.listing import BIG, DOTS, listed, reading
 from tests.fs.memory import Constant, Memory, MemoryFile
 
 ROOT = 1
@@ -61,8 +63,9 @@ async def ino(operations: Operations, *path: bytes) -> int:
     return number
 
 
-async def names(operations: Operations, fh: int, start: int = 0) -> list[bytes]:
-    """The names, without dots, that an open directory lists from offset *start*."""
-    with reply() as kernel:
-        await operations.readdir(fh, start, kernel.token)
-        return [entry.name for entry in kernel if entry.name not in (b".", b"..")]
+async def names(operations: Operations, number: int, start: int = 0) -> list[bytes]:
+    """The names, without dots, in the first reply to who lists a directory from offset *start*."""
+    answer = operations.direct.answers()[wire.READDIRPLUS](number, reading(start, BIG))
+    data = await answer if isinstance(answer, Coroutine) else answer
+    assert not isinstance(data, int | None)
+    return [entry.name for entry in listed(bytes(data)) if entry.name not in DOTS]

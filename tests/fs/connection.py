@@ -20,6 +20,8 @@ UNIQUE = 0x1234_5678_9ABC_DEF0
 PATIENCE = 20.0
 
 WRITE = 16
+OPENDIR = 27
+RELEASEDIR = 29
 IOCTL = 39
 TMPFILE = 51
 """Requests that nobody answers directly (enum fuse_opcode); libfuse knows of the first only."""
@@ -50,7 +52,7 @@ class Answers:
         return self.next
 
     def all(self) -> dict[int, Answer]:
-        answers = wire.LOOKUP, wire.FORGET, wire.READ, wire.INTERRUPT, wire.GETATTR
+        answers = wire.LOOKUP, wire.FORGET, wire.READ, wire.GETATTR, wire.NOTIFY_REPLY
         return dict.fromkeys(answers, self)
 
 

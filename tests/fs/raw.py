@@ -1,7 +1,7 @@
 """Asking one mount twice: in the words of the kernel (direct.py), and as pyfuse3 asks handlers.
 
 `Raw` and `Asked` answer the same requests with the same values: what was told, or an errno.  None
-from `Raw` says that the request was handed on.
+from `Raw` says that the request was handed on.  Listings have no handler.
 """
 
 from __future__ import annotations
@@ -17,34 +17,16 @@ from rossfs.fs import wire
 from rossfs.fs.attributes import Attributes
 from rossfs.fs.notify import Watcher
 from rossfs.fs.operations import Operations
+from rossfs.fs.readdir import CLOSED
 from rossfs.fs.statfs import Statfs
-from rossfs.tree.node import Tree
+from rossfs.tree.node import Directory, Tree
 from rossfs.tree.trees import Trees
 from tests.fs.asking import CTX, GID, ROOT, UID, UMASK
-from tests.fs.kernel import Listed, at_once, reply
+from tests.fs.kernel import at_once
+from tests.fs.listing import BIG, Listed, Stat, listed, reading, stat_of
 from tests.fs.memory import Memory
 
 T = TypeVar("T")
-
-DOTS = (b".", b"..")
-
-BIG = 1 << 17
-"""Room for all of a reply."""
-
-
-class Stat(NamedTuple):
-    """What stat(2) shows."""
-
-    ino: int
-    size: int
-    blocks: int
-    times_ns: tuple[int, int, int]
-    mode: int
-    nlink: int
-    uid: int
-    gid: int
-    rdev: int
-    blksize: int
 
 
 class Entry(NamedTuple):
@@ -58,53 +40,10 @@ class Entry(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """An answer to OPEN or OPENDIR."""
+    """An answer to OPEN."""
 
     fh: int
     flags: int
-
-
-def _stat(attr: tuple[int, ...]) -> Stat:
-    ino, size, blocks, a, m, c, a_ns, m_ns, c_ns, mode, nlink, uid, gid, rdev, blksize, flags = attr
-    assert max(a_ns, m_ns, c_ns) < 10**9
-    assert flags == 0
-    times = a * 10**9 + a_ns, m * 10**9 + m_ns, c * 10**9 + c_ns
-    return Stat(ino, size, blocks, times, mode, nlink, uid, gid, rdev, blksize)
-
-
-def listed(data: bytes) -> list[Listed]:
-    """The entries of an answer to READDIRPLUS."""
-    found = []
-    position = 0
-    while position < len(data):
-        fields = wire.DIRENTPLUS.unpack_from(data, position)
-        node_id, generation, name_ttl, ttl, name_ns, ttl_ns = fields[:6]
-        assert (generation, name_ns, ttl_ns, name_ttl) == (0, 0, 0, ttl)
-        ino, offset, length, kind = fields[22:]
-        position += wire.DIRENTPLUS.size
-        name = data[position : position + length]
-        position += (length + 7) // 8 * 8
-        if not node_id:
-            assert not any(fields[:22])
-        stat = _stat(fields[6:22])
-        assert stat.ino == node_id
-        entry = Listed(
-            name, node_id, ino, offset, kind, stat.size, stat.mode, ttl, stat.nlink, stat.uid,
-            stat.gid, stat.rdev, stat.blocks, stat.times_ns,
-        )  # fmt: skip
-        found.append(entry)
-    assert position == len(data)
-    return found
-
-
-def complete(entries: list[Listed] | int | None) -> list[Listed]:
-    """The entries, without what handlers say of "." and ".." and nobody reads (fs/fuse/readdir.c,
-    fuse_direntplus_link)."""
-    assert isinstance(entries, list)
-    return [
-        entry._replace(node_id=0, mode=0, ttl=0, nlink=0) if entry.name in DOTS else entry
-        for entry in entries
-    ]
 
 
 class Raw:
@@ -115,9 +54,12 @@ class Raw:
         self._failure = operations.failure
 
     def ask(self, opcode: int, ino: int, body: bytes = b"") -> bytes | int | None:
-        """The answer to any request; what is raised is answered as the device does."""
+        """The answer to any request, which must not wait; what is raised is answered as the device
+        does."""
         try:
             answer = self._answers[opcode](ino, memoryview(body))
+            if isinstance(answer, Coroutine):
+                answer = at_once(answer)
         except Exception as error:
             return self._failure(wire.NAMES[opcode], error).errno
         return answer if answer is None or isinstance(answer, int) else bytes(answer)
@@ -134,7 +76,7 @@ class Raw:
             assert name_ns == ttl_ns == 0
             if not node_id:
                 return float(name_ttl)
-            return Entry(node_id, generation, name_ttl, ttl, _stat(tuple(attr)))
+            return Entry(node_id, generation, name_ttl, ttl, stat_of(tuple(attr)))
 
         return self._read(wire.LOOKUP, parent, name + b"\0", read)
 
@@ -142,7 +84,7 @@ class Raw:
         def read(data: bytes) -> tuple[float, Stat]:
             ttl, part, padding, *attr = wire.ATTR.unpack(data)
             assert part == padding == 0
-            return ttl, _stat(tuple(attr))
+            return ttl, stat_of(tuple(attr))
 
         return self._read(wire.GETATTR, ino, bytes(16), read)
 
@@ -155,16 +97,13 @@ class Raw:
     def listxattr(self, ino: int, size: int = BIG) -> bytes | int | None:
         return self.ask(wire.LISTXATTR, ino, wire.SIZE.pack(size))
 
-    def _opened(self, opcode: int, ino: int, flags: int) -> Opened | int | None:
+    def open(self, ino: int, flags: int = os.O_RDONLY) -> Opened | int | None:
         def read(data: bytes) -> Opened:
             fh, told, padding = wire.OPENED.unpack(data)
             assert padding == 0
             return Opened(fh, told)
 
-        return self._read(opcode, ino, wire.FLAGS.pack(flags) + bytes(4), read)
-
-    def open(self, ino: int, flags: int = os.O_RDONLY) -> Opened | int | None:
-        return self._opened(wire.OPEN, ino, flags)
+        return self._read(wire.OPEN, ino, wire.FLAGS.pack(flags) + bytes(4), read)
 
     def read(self, fh: int, offset: int, size: int) -> bytes | int | None:
         return self.ask(wire.READ, ROOT, wire.READING.pack(fh, offset, size) + bytes(20))
@@ -175,19 +114,14 @@ class Raw:
     def release(self, fh: int) -> bytes | int | None:
         return self.ask(wire.RELEASE, ROOT, wire.HANDLE.pack(fh) + bytes(16))
 
-    def opendir(self, ino: int) -> Opened | int | None:
-        return self._opened(wire.OPENDIR, ino, os.O_DIRECTORY)
-
-    def readdir(self, fh: int, start: int = 0, size: int = BIG) -> list[Listed] | int | None:
-        def read(data: bytes) -> list[Listed]:
-            assert len(data) <= size
-            return listed(data)
-
-        body = wire.READING.pack(fh, start, size) + bytes(20)
-        return self._read(wire.READDIRPLUS, ROOT, body, read)
-
-    def releasedir(self, fh: int) -> bytes | int | None:
-        return self.ask(wire.RELEASEDIR, ROOT, wire.HANDLE.pack(fh) + bytes(16))
+    def readdir(self, ino: int, start: int = 0, size: int = BIG) -> list[Listed] | int | None:
+        """No entries: that is the end; None: it is, and the kernel must not keep it."""
+        answer = self.ask(wire.READDIRPLUS, ino, bytes(reading(start, size)))
+        if answer == CLOSED:
+            return None
+        assert answer is not None
+        assert isinstance(answer, int) or len(answer) <= size
+        return answer if isinstance(answer, int) else listed(answer)
 
     def forget(self, *what: tuple[int, int]) -> None:
         """One request for each."""
@@ -257,23 +191,6 @@ class Asked:
         data = self._ask(self._handlers.read(fh, offset, size))
         return data if isinstance(data, int) else bytes(data)
 
-    def opendir(self, ino: int) -> Opened | int:
-        fh = self._ask(_wrapped(self._handlers.opendir(ino, CTX)))
-        return fh if isinstance(fh, int) else Opened(fh[0], 0)
-
-    def readdir(self, fh: int, start: int = 0, size: int = BIG) -> list[Listed] | int:
-        with reply(size) as kernel:
-            answer = self._ask(self._handlers.readdir(fh, start, kernel.token))
-            return answer if isinstance(answer, int) else list(kernel)
-
-    def releasedir(self, fh: int) -> bytes | int:
-        return self._ask(self._handlers.releasedir(fh)) or b""
-
-
-async def _wrapped(request: Coroutine[Any, Any, T]) -> tuple[T]:
-    """So that a result that is an int is none of the errnos."""
-    return (await request,)
-
 
 class Mount(NamedTuple):
     """One mount of a tree."""
@@ -291,7 +208,7 @@ class Mount(NamedTuple):
 
 @contextmanager
 def mounted(
-    *trees: Tree, umask: int = UMASK, root: Memory | None = None, read_only: bool = False
+    *trees: Tree, umask: int = UMASK, root: Directory | None = None, read_only: bool = False
 ) -> Iterator[Mount]:
     """A mount with *trees*, until the kernel forgets them, and with *root*."""
     root = root or Memory(ino=ROOT)

@@ -3,13 +3,12 @@ from __future__ import annotations
 import stat
 from typing import ClassVar
 
-import pyfuse3
 import pytest
 from pyfuse3 import EntryAttributes
 
-from rossfs.fs.attributes import UNKNOWN_INO, Attributes, NamesOnly, absent, wanted
-from rossfs.tree.node import FOREVER, Attr, AttrChange, Entry, Node, Symlink
-from tests.fs.kernel import changed, reply
+from rossfs.fs.attributes import Attributes, absent, wanted
+from rossfs.tree.node import FOREVER, Attr, AttrChange, Node, Symlink
+from tests.fs.kernel import changed
 from tests.fs.memory import Constant
 
 
@@ -113,32 +112,3 @@ def test_only_what_is_asked_for_changes() -> None:
     assert wanted(entry, changed(uid=True, gid=True)) == AttrChange(uid=5, gid=6)
     assert wanted(entry, changed(size=True)) == AttrChange(size=7)
     assert wanted(entry, changed(mtime=True, atime=True)) == AttrChange(mtime_ns=-3, atime_ns=4)
-
-
-def test_a_name_only_has_a_number_and_a_type_but_no_node() -> None:
-    names_only = NamesOnly.possible()
-    assert names_only is not None, "the struct of this pyfuse3 is not known"
-    with reply() as kernel:
-        for position, entry in enumerate(
-            (
-                Entry(b"file", None, stat.S_IFREG, 1 << 62),
-                Entry(b"directory", None, stat.S_IFDIR, 8),
-                Entry(b"unnumbered", None),
-            )
-        ):
-            assert pyfuse3.readdir_reply(kernel.token, entry.name, names_only(entry), position)
-        listed = list(kernel)
-    assert [entry.node_id for entry in listed] == [0, 0, 0]
-    assert [entry.ino for entry in listed] == [1 << 62, 8, UNKNOWN_INO]
-    assert [entry.kind for entry in listed] == [8, 4, 8]
-
-
-def test_a_complete_entry_has_its_node_id_beside_names_only() -> None:
-    names_only = NamesOnly.possible()
-    assert names_only is not None
-    with reply() as kernel:
-        pyfuse3.readdir_reply(kernel.token, b"a", names_only(Entry(b"a", None)), 1)
-        pyfuse3.readdir_reply(kernel.token, b"b", shown(Constant(b"xy", 90), Attributes(0, 0)), 2)
-        name, complete = kernel
-    assert (name.node_id, complete.node_id, complete.size) == (0, 90, 2)
-    assert complete.ttl == FOREVER

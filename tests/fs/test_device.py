@@ -17,7 +17,9 @@ from rossfs.fs.notices import Notices
 from tests.fs.asking import over, small_tree
 from tests.fs.connection import (
     IOCTL,
+    OPENDIR,
     PATIENCE,
+    RELEASEDIR,
     TMPFILE,
     WRITE,
     Answers,
@@ -25,6 +27,7 @@ from tests.fs.connection import (
     answer,
     request,
 )
+from tests.fs.listing import listed, reading
 
 # Answers
 
@@ -65,7 +68,7 @@ def test_there_may_be_no_request(place: Place) -> None:
     assert place.device.serve() is None
 
 
-@pytest.mark.parametrize("opcode", [wire.FORGET, wire.INTERRUPT])
+@pytest.mark.parametrize("opcode", [wire.FORGET, wire.NOTIFY_REPLY])
 def test_to_some_requests_there_is_no_reply(place: Place, answers: Answers, opcode: int) -> None:
     answers.next = NONE
     assert place.ask(request(opcode, bytes(8))) is False
@@ -129,8 +132,13 @@ def test_the_answers_of_a_mount_are_sent() -> None:
         ):
             assert place.ask(request(opcode, body)) is False
             assert place.heard() is None
-        assert place.ask(request(wire.RELEASEDIR, bytes(24))) is False
-        assert place.heard() == answer(error=-errno.EBADF)
+        for opcode in (OPENDIR, RELEASEDIR):  # so that the kernel asks for neither any more
+            assert place.ask(request(opcode, bytes(24))) is False
+            assert place.heard() == answer(error=-errno.ENOSYS)
+        assert place.ask(request(wire.READDIRPLUS, bytes(reading(0, 4096)))) is False
+        heard = place.heard()
+        assert heard is not None
+        assert [entry.name for entry in listed(heard[wire.OUT :])][:2] == [b".", b".."]
         assert place.ask(request(wire.GETATTR, bytes(16))) is True
         assert os.read(place.libfuse, 1 << 16) == request(wire.GETATTR, bytes(16))
         place.close()

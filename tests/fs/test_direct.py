@@ -1,4 +1,4 @@
-"""Names, attributes and forgetting; what is open is in test_direct_open.py."""
+"""Names, attributes and forgetting; open files are in test_direct_open.py."""
 
 from __future__ import annotations
 
@@ -142,7 +142,6 @@ def test_no_other_request_counts_lookups(mount: Mount, raw: Raw) -> None:
     raw.readlink(TOP | 20)
     raw.getxattr(TOP | 7, b"user.x")
     raw.listxattr(TOP | 7)
-    raw.opendir(TOP)
     raw.lookup(TOP, b"absent")
     assert mount.told()["lookups_in_trees"] == 0
 
@@ -157,10 +156,6 @@ def test_requests_are_counted_as_the_handlers_do(mount: Mount, raw: Raw) -> None
             ask.getxattr(TOP | 7, b"security.capability")
             ask.getxattr(TOP | 7, b"security.absent")
             ask.listxattr(TOP | 7)
-            opened = ask.opendir(TOP)
-            assert isinstance(opened, tuple)
-            ask.readdir(opened.fh)
-            ask.releasedir(opened.fh)
         mount.raw.forget((TOP | 7, 1))
         mount.raw.forget_many((TOP, 1), (TOP | 7, 2))
         at_once(other.operations.forget([(TOP | 7, 1)]))
@@ -180,7 +175,7 @@ def test_what_a_tree_does_not_have_is_stale(raw: Raw, asked: Asked) -> None:
             assert ask.getxattr(number, b"security.capability") == errno.ESTALE
             assert ask.readlink(number) == errno.ESTALE
             assert ask.open(number) == errno.ESTALE
-            assert ask.opendir(number) == errno.ESTALE
+        assert raw.readdir(number) == errno.ESTALE
 
 
 @pytest.mark.parametrize(
@@ -206,7 +201,6 @@ def test_what_is_of_no_tree_is_handed_on(mount: Mount, raw: Raw, number: int) ->
     assert raw.getxattr(number, b"security.capability") is None
     assert raw.listxattr(number) is None
     assert raw.open(number) is None
-    assert raw.opendir(number) is None
     assert mount.operations.stats() == before
 
 
@@ -218,15 +212,13 @@ async def test_what_is_beside_the_trees_is_handed_on(raw: Raw, mount: Mount) -> 
         assert raw.readlink(number) is None
         assert raw.listxattr(number) is None
         assert raw.open(number) is None
-        assert raw.opendir(number) is None
         assert raw.lookup(number, b"deep") is None
 
 
 def test_what_is_of_another_kind_is_handed_on_for_its_errno(raw: Raw, asked: Asked) -> None:
     assert raw.lookup(TOP | 7, b"x") is None
     assert asked.lookup(TOP | 7, b"x") == errno.ENOTDIR
-    assert raw.opendir(TOP | 7) is None
-    assert asked.opendir(TOP | 7) == errno.ENOTDIR
+    assert raw.readdir(TOP | 7) == errno.ENOTDIR
     assert raw.open(TOP | 1) is None
     assert asked.open(TOP | 1) == errno.EISDIR
     assert raw.open(TOP | 20) is None
@@ -323,7 +315,6 @@ def test_the_tree_goes_with_the_last_lookup(clearing: tuple[Mount, Clearing], ma
     assert told()["lookups_in_trees"] == 0
     assert len(mount.trees) == 0
     assert raw.lookup(TOP, b"7") is None
-    assert raw.opendir(TOP) is None
     assert raw.listxattr(TOP | 8) is None
 
 
@@ -355,5 +346,4 @@ def test_nothing_may_be_taken_back_at_once(mount: Mount) -> None:
 
 
 def test_what_the_kernel_says_by_the_way_is_heard(raw: Raw) -> None:
-    assert raw.ask(wire.INTERRUPT, 0, bytes(8)) == b""
     assert raw.ask(wire.NOTIFY_REPLY, 0, bytes(40)) == b""

@@ -1,4 +1,4 @@
-"""Open files; directories are in test_direct_listing.py, names in test_direct.py."""
+"""Open files; names are in test_direct.py."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ async def test_the_kernel_hears_of_changes_once_it_has_looked(tmp_path: Path, to
 async def test_the_kernel_hears_of_changes_after_a_listing(tmp_path: Path, told: Told) -> None:
     root = Memory(ino=ROOT, paths=[str(tmp_path)])
     async with open_filesystem(root, OPTIONS, "/", told.forget) as operations:
-        await names(operations, await operations.opendir(ROOT, CTX))
+        await names(operations, ROOT)
         (tmp_path / "seen").write_text("x")
         assert await told.next() == (ROOT, b"seen")
 

@@ -9,9 +9,9 @@ import pytest
 
 from rossfs.fs.operations import Operations
 from rossfs.tree.node import Attr
-from tests.fs.asking import CTX, ROOT, ino, names, over, refused, small_tree
+from tests.fs.asking import CTX, ROOT, ino, over, refused, small_tree
 from tests.fs.kernel import context
-from tests.fs.memory import Late, Memory, MemoryFile, MemoryHandle
+from tests.fs.memory import Memory, MemoryFile, MemoryHandle
 
 
 @pytest.fixture
@@ -125,32 +125,6 @@ async def test_the_handle_says_how_the_kernel_caches(root: Memory) -> None:
         direct = await operations.open(await ino(operations, b"direct"), os.O_RDONLY, CTX)
         assert direct.direct_io
         assert not direct.keep_cache
-
-
-async def test_a_listing_is_a_snapshot_until_rewound(operations: Operations, root: Memory) -> None:
-    place = root.children[b"place"]
-    assert isinstance(place, Memory)
-    fh = await operations.opendir(await ino(operations, b"place"), CTX)
-    place.children[b"before"] = MemoryFile()
-    assert await names(operations, fh) == [b"deep", b"before"]
-    del place.children[b"deep"]
-    place.children[b"after"] = MemoryFile()
-    assert await names(operations, fh, start=2) == [b"deep", b"before"]
-    assert await names(operations, fh) == [b"before", b"after"]
-    await operations.releasedir(fh)
-    assert await refused(operations.releasedir(fh)) == errno.EBADF
-
-
-async def test_a_directory_that_cannot_load_cannot_be_opened(root: Memory) -> None:
-    class Broken(Late):
-        async def load(self) -> None:
-            raise OSError(errno.EACCES, "no")
-
-    root.children[b"broken"] = Broken({})
-    with over(root) as operations:
-        broken = await ino(operations, b"broken")
-        assert await refused(operations.opendir(broken, CTX)) == errno.EACCES
-        assert await refused(operations.lookup(broken, b"x", CTX)) == errno.EACCES
 
 
 async def test_published_content_is_rewritten_beside(operations: Operations, root: Memory) -> None:

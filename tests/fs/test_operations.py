@@ -14,9 +14,10 @@ from rossfs.errors import DigestMismatch
 from rossfs.fs.operations import Operations
 from rossfs.fs.settling import ROUNDS
 from rossfs.tree.node import FOREVER, Node
-from tests.fs.asking import CTX, GID, ROOT, UID, ino, over, refused, small_tree
-from tests.fs.kernel import changed, reply
+from tests.fs.asking import CTX, GID, ROOT, UID, ino, names, over, refused, small_tree
+from tests.fs.kernel import changed
 from tests.fs.memory import Late, Memory, MemoryFile, MemoryHandle
+from tests.fs.raw import Raw
 
 
 @pytest.fixture
@@ -43,7 +44,6 @@ async def test_warm_requests_do_not_wait(operations: Operations, root: Memory) -
     place = await ino(operations, b"place")
     file = await ino(operations, b"constant")
     handle = await operations.open(file, os.O_RDONLY, CTX)
-    listing = await operations.opendir(ROOT, CTX)
     with assert_no_checkpoints():
         await operations.lookup(ROOT, b"constant", CTX)
         await operations.lookup(place, b"deep", CTX)
@@ -52,9 +52,7 @@ async def test_warm_requests_do_not_wait(operations: Operations, root: Memory) -
         await operations.getattr(ROOT, CTX)
         assert bytes(await operations.read(handle.fh, 0, 4096)) == b"for ever"
         assert await refused(operations.getxattr(file, b"user.x", CTX)) == errno.ENODATA
-        with reply() as kernel:
-            await operations.readdir(listing, 0, kernel.token)
-            assert len(list(kernel)) == 2 + len(root.children)
+        assert await names(operations, ROOT) == list(root.children)
 
 
 async def test_an_absent_name_is_not_cached_where_it_may_come(operations: Operations) -> None:
@@ -85,13 +83,13 @@ async def test_a_name_that_is_too_long_says_so(operations: Operations) -> None:
 async def test_what_the_kernel_should_not_know_is_stale(operations: Operations) -> None:
     assert await refused(operations.lookup(999, b"x", CTX)) == errno.ESTALE
     assert await refused(operations.getattr(999, CTX)) == errno.ESTALE
-    assert await refused(operations.opendir(999, CTX)) == errno.ESTALE
+    assert Raw(operations).readdir(999) == errno.ESTALE
 
 
 async def test_a_file_has_no_names_in_it(operations: Operations) -> None:
     file = await ino(operations, b"file")
     assert await refused(operations.lookup(file, b"x", CTX)) == errno.ENOTDIR
-    assert await refused(operations.opendir(file, CTX)) == errno.ENOTDIR
+    assert Raw(operations).readdir(file) == errno.ENOTDIR
 
 
 async def test_a_directory_is_loaded_before_it_is_asked(root: Memory) -> None:
@@ -115,10 +113,7 @@ async def test_lookup_waits_until_the_directory_settles(root: Memory) -> None:
 async def test_a_listing_waits_until_the_directory_settles(root: Memory) -> None:
     root.children[b"late"] = Late({b"x": MemoryFile()}, rounds=3)
     with over(root) as operations:
-        fh = await operations.opendir(await ino(operations, b"late"), CTX)
-        with reply() as kernel:
-            await operations.readdir(fh, 0, kernel.token)
-            assert [entry.name for entry in kernel] == [b".", b"..", b"x"]
+        assert await names(operations, await ino(operations, b"late")) == [b"x"]
 
 
 async def test_a_directory_that_never_settles_is_given_up(root: Memory) -> None:
@@ -256,29 +251,27 @@ async def test_no_bug_of_a_node_ends_the_mount(
     root.children[b"buggy"] = Buggy()
     with over(root) as operations:
         buggy = await ino(operations, b"buggy")
-        fh = await operations.opendir(buggy, CTX)
         attr = EntryAttributes()
-        with reply() as kernel:
-            requests = [
-                operations.lookup(buggy, b"x", CTX),
-                operations.mkdir(buggy, b"x", 0o755, CTX),
-                operations.mknod(buggy, b"x", stat.S_IFREG, 0, CTX),
-                operations.symlink(buggy, b"x", b"y", CTX),
-                operations.link(buggy, buggy, b"x", CTX),
-                operations.create(buggy, b"x", 0o644, os.O_WRONLY, CTX),
-                operations.unlink(buggy, b"x", CTX),
-                operations.rmdir(buggy, b"x", CTX),
-                operations.rename(buggy, b"x", buggy, b"y", 0, CTX),
-                operations.readdir(fh, 0, kernel.token),
-                operations.setattr(buggy, attr, changed(mode=True), None, CTX),
-                operations.getxattr(buggy, b"user.x", CTX),
-                operations.listxattr(buggy, CTX),
-                operations.setxattr(buggy, b"user.x", b"", CTX),
-                operations.removexattr(buggy, b"user.x", CTX),
-            ]
-            for request in requests:
-                assert await refused(request) == errno.EIO
-        assert len([r for r in caplog.records if r.exc_info]) == len(requests)
+        requests = [
+            operations.lookup(buggy, b"x", CTX),
+            operations.mkdir(buggy, b"x", 0o755, CTX),
+            operations.mknod(buggy, b"x", stat.S_IFREG, 0, CTX),
+            operations.symlink(buggy, b"x", b"y", CTX),
+            operations.link(buggy, buggy, b"x", CTX),
+            operations.create(buggy, b"x", 0o644, os.O_WRONLY, CTX),
+            operations.unlink(buggy, b"x", CTX),
+            operations.rmdir(buggy, b"x", CTX),
+            operations.rename(buggy, b"x", buggy, b"y", 0, CTX),
+            operations.setattr(buggy, attr, changed(mode=True), None, CTX),
+            operations.getxattr(buggy, b"user.x", CTX),
+            operations.listxattr(buggy, CTX),
+            operations.setxattr(buggy, b"user.x", b"", CTX),
+            operations.removexattr(buggy, b"user.x", CTX),
+        ]
+        for request in requests:
+            assert await refused(request) == errno.EIO
+        assert Raw(operations).readdir(buggy) == errno.EIO
+        assert len([r for r in caplog.records if r.exc_info]) == len(requests) + 1
 
 
 @pytest.mark.expects_warnings
@@ -323,23 +316,26 @@ async def test_statfs_speaks_of_the_stores_filesystem(operations: Operations) ->
 
 async def test_stats_count_requests(operations: Operations) -> None:
     await ino(operations, b"place", b"deep")
-    await operations.opendir(ROOT, CTX)
+    raw = Raw(operations)
+    entries = raw.readdir(ROOT)
+    assert isinstance(entries, list)
     stats = operations.stats()
-    assert stats["requests"] == {"lookup": 2, "opendir": 1}
-    assert stats["inodes"] == 3
-    assert stats["open_directories"] == 1
+    assert stats["requests"] == {"lookup": 2, "readdir": 1}
+    assert stats["inodes"] == 3 + 4
+    assert stats["listings"] == 1
+    assert raw.readdir(ROOT, entries[-1].offset) is None
+    assert operations.stats()["listings"] == 0
 
 
 async def test_at_the_end_everything_is_closed(operations: Operations, root: Memory) -> None:
     file = root.children[b"file"]
     assert isinstance(file, MemoryFile)
     await operations.open(await ino(operations, b"file"), os.O_RDWR, CTX)
-    await operations.opendir(ROOT, CTX)
     await operations.close()
     assert [handle.released for handle in file.handles] == [1]
     assert file.forgets == 1
     stats = operations.stats()
-    assert (stats["inodes"], stats["open_files"], stats["open_directories"]) == (0, 0, 0)
+    assert (stats["inodes"], stats["open_files"]) == (0, 0)
 
 
 def test_the_root_must_have_the_kernels_number() -> None:

@@ -12,8 +12,9 @@ from rossfs.tree.numbers import FIRST_HASHED, TREE_SHIFT
 from rossfs.tree.trees import Trees
 from tests.fs.asking import CTX, ROOT, UMASK, ino, names, over, refused
 from tests.fs.forest import MODE, PARENT, Clearing
-from tests.fs.kernel import changed, reply
+from tests.fs.kernel import changed
 from tests.fs.memory import Memory
+from tests.fs.raw import Raw
 
 MANY = 50
 
@@ -59,7 +60,6 @@ async def test_lookup_answers_attributes_for_ever(operations: Operations, forest
 
 
 async def test_warm_requests_do_not_wait(operations: Operations, forest: int) -> None:
-    listing = await operations.opendir(forest, CTX)
     file = await operations.open(forest | 7, os.O_RDONLY, CTX)
     with assert_no_checkpoints():
         await operations.lookup(PARENT, b"forest", CTX)
@@ -69,9 +69,7 @@ async def test_warm_requests_do_not_wait(operations: Operations, forest: int) ->
         await operations.getattr(forest | 7, CTX)
         assert await operations.readlink(forest | 20, CTX) == b"20"
         assert await operations.read(file.fh, 0, 3) == b"777"
-        with reply() as kernel:
-            await operations.readdir(listing, 0, kernel.token)
-            assert len(list(kernel)) == 2 + MANY
+        assert len(await names(operations, forest)) == MANY
 
 
 async def test_getattr_says_what_lookup_said(operations: Operations, forest: int) -> None:
@@ -108,7 +106,7 @@ async def test_the_tree_goes_with_the_last_lookup_and_comes_again(
     assert trees.get(forest >> TREE_SHIFT) is None
     assert await refused(operations.getattr(leaf, CTX)) == errno.ESTALE
     assert await refused(operations.lookup(forest, b"7", CTX)) == errno.ESTALE
-    assert await refused(operations.opendir(forest, CTX)) == errno.ESTALE
+    assert Raw(operations).readdir(forest) == errno.ESTALE
     assert (await operations.lookup(PARENT, b"forest", CTX)).st_ino == forest
     assert (await operations.lookup(forest, b"7", CTX)).st_ino == leaf
     assert clearing.times == 2
@@ -117,25 +115,13 @@ async def test_the_tree_goes_with_the_last_lookup_and_comes_again(
 async def test_what_is_listed_is_forgotten_again(
     operations: Operations, trees: Trees, forest: int
 ) -> None:
-    fh = await operations.opendir(forest, CTX)
-    with reply() as kernel:
-        await operations.readdir(fh, 0, kernel.token)
-        told = [(entry.node_id, 1) for entry in list(kernel)[2:]]
-    await operations.releasedir(fh)
+    entries = Raw(operations).readdir(forest)
+    assert isinstance(entries, list)
+    told = [(entry.node_id, 1) for entry in entries[2:]]
     assert lookups(operations) == 1 + MANY
     await operations.forget([*told, (forest, 1)])
     assert lookups(operations) == 0
     assert len(trees) == 0
-
-
-async def test_an_open_directory_outlives_its_tree(
-    operations: Operations, trees: Trees, forest: int
-) -> None:
-    fh = await operations.opendir(forest, CTX)
-    await operations.forget([(forest, 1)])
-    assert await names(operations, fh) == [b"%d" % index for index in range(1, MANY + 1)]
-    assert await names(operations, fh, MANY) == [b"%d" % MANY, b"%d" % (MANY - 1)][::-1]
-    await operations.releasedir(fh)
 
 
 async def test_an_open_file_outlives_its_tree(operations: Operations, forest: int) -> None:
@@ -144,18 +130,6 @@ async def test_an_open_file_outlives_its_tree(operations: Operations, forest: in
     await operations.forget([(leaf, 1), (forest, 1)])
     assert await operations.read(fh, 0, 10) == b"7777777777"
     await operations.release(fh)
-
-
-async def test_the_directory_above_is_what_the_tree_says(
-    operations: Operations, forest: int
-) -> None:
-    for number, above in ((forest, PARENT), (forest | 1, forest)):
-        fh = await operations.opendir(number, CTX)
-        with reply() as kernel:
-            await operations.readdir(fh, 0, kernel.token)
-            dot, dots, *_ = kernel
-        assert (dot.ino, dots.ino) == (number, above)
-        await operations.releasedir(fh)
 
 
 async def test_numbers_that_nobody_gave_are_stale(operations: Operations, forest: int) -> None:
@@ -173,13 +147,13 @@ async def test_numbers_that_nobody_gave_are_stale(operations: Operations, forest
         assert await refused(operations.getattr(number, CTX)) == errno.ESTALE, number
         assert await refused(operations.lookup(number, b"7", CTX)) == errno.ESTALE, number
         assert await refused(operations.open(number, os.O_RDONLY, CTX)) == errno.ESTALE, number
-        assert await refused(operations.opendir(number, CTX)) == errno.ESTALE, number
+        assert Raw(operations).readdir(number) == errno.ESTALE, number
         assert await refused(operations.listxattr(number, CTX)) == errno.ESTALE, number
 
 
 async def test_what_is_no_directory_says_so(operations: Operations, forest: int) -> None:
     assert await refused(operations.lookup(forest | 7, b"x", CTX)) == errno.ENOTDIR
-    assert await refused(operations.opendir(forest | 7, CTX)) == errno.ENOTDIR
+    assert Raw(operations).readdir(forest | 7) == errno.ENOTDIR
     assert await refused(operations.open(forest | 1, os.O_RDONLY, CTX)) == errno.EISDIR
     assert await refused(operations.open(forest | 20, os.O_RDONLY, CTX)) == errno.ELOOP
     assert await refused(operations.readlink(forest | 7, CTX)) == errno.EINVAL

@@ -33,6 +33,7 @@ class Piped:
         self.pid = 0
         self.answered = 0
         self.backs = 0
+        self.ahead: Callable[[], bool] = bool
 
     def connect(self, libfuse: int) -> None:
         assert self.fd < 0
@@ -322,6 +323,30 @@ async def test_where_others_want_the_processor_nobody_asks_again(
     for _ in range(3):
         await _rush(lowlevel, device)
     assert questions.count == 1
+
+
+async def test_in_a_rush_what_may_come_is_prepared(
+    lowlevel: _Lowlevel, device: Piped, monkeypatch: pytest.MonkeyPatch, questions: Questions
+) -> None:
+    """It takes the processor, which does not mean that somebody else wants it."""
+    for name in ("SPIN", "BRIEF", "BUSY"):
+        monkeypatch.setattr(turns, name, DEADLINE)
+    monkeypatch.setattr(turns, "TAKEN", -1.0)
+    await _rush(lowlevel, device)
+    steps = 0
+
+    def prepare() -> bool:
+        nonlocal steps
+        steps += 1
+        if steps == 50:
+            device.ask(FOR_PYFUSE3)
+        return True
+
+    monkeypatch.setattr(device, "ahead", prepare)
+    asked = questions.count
+    with assert_no_checkpoints():
+        await lowlevel.wait_readable(device.libfuse)
+    assert (steps, questions.count) == (50, asked)
 
 
 @pytest.mark.parametrize("requests", range(FAIR - 3, FAIR + 4))
