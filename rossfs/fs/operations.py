@@ -104,7 +104,9 @@ class Operations(OpenFiles):
             if self._marks:
                 self._rewrites.take(ctx.pid)  # its walk ends here
             if directory.notes_absence:
-                directory.missed(name, caller(ctx))
+                node = directory.missed(name, caller(ctx))
+                if node is not None:
+                    return self._inodes.remember(node, parent_inode)
             return self._no_such_name(directory, name)
         except FUSEError:
             raise

@@ -261,12 +261,13 @@ class Directory(Node):
         """Of a `remade` one: how many names `entries` may have, at most, known at little cost."""
         return 0
 
-    def missed(self, name: bytes, caller: Caller) -> None:
-        """*caller* looked for *name* and is told that there is no such name.
+    def missed(self, name: bytes, caller: Caller) -> Node | None:
+        """*caller* looked for *name*, and `lookup` found nothing: what this caller finds there, or
+        None, which is what he is told.
 
-        Raises OSError ESTALE if `lookup` did not know that this caller has one: then the kernel
-        walks the path again, once.
+        Called in the same moment as `lookup`.
         """
+        return None
 
     def parent_ino(self) -> int:
         """The number of the directory above a `remade` one; of others the kernel's side knows."""

@@ -109,10 +109,11 @@ class OciDirectory(Workplace):
             return None
         return self._layout_file() if name == LAYOUT else self.blobs()
 
-    def missed(self, name: bytes, caller: Caller) -> None:
+    def missed(self, name: bytes, caller: Caller) -> Node | None:
         """Whoever looked for index.json, or for a layout, saw that there was nothing."""
         repository = self.path if name == INDEX else self._below(name)
         self.shop.readings.missed(self.shop.readings.who(caller.pid), repository)
+        return None
 
     def blobs(self) -> BlobsDirectory:
         """blobs/ of this layout."""

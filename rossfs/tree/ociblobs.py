@@ -156,16 +156,17 @@ class BlobDirectory(Workplace):
         found = self.aside.get(name)
         if found is not None:
             return found
+        node = self._digests.lookup(name)
         removals = self.shop.removals
-        if removals and self.is_part(name) and removals.hides(self._repository, self._of(name)):
+        if removals and node is not None and removals.hides(self._repository, self._of(name)):
+            return None  # `missed` knows who asks
+        return node
+
+    def missed(self, name: bytes, caller: Caller) -> Node | None:
+        """A digest that somebody else removed."""
+        if not self.shop.removals or not self.is_part(name) or self._is_gone(name, caller):
             return None
         return self._digests.lookup(name)
-
-    def missed(self, name: bytes, caller: Caller) -> None:
-        """Who did not remove the digest himself looks again.  OSError ESTALE."""
-        removals = self.shop.removals
-        if removals and self.is_part(name):
-            removals.missed(self._repository, self._of(name), caller.pid)
 
     def entries(self) -> Listing:
         """A snapshot, made by `settle` in a worker thread."""

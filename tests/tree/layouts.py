@@ -59,22 +59,14 @@ class Tool:
         self.caller = Caller(1000, 1000, next(_pids) if pid is None else pid)
 
     async def find(self, path: str) -> Node | None:
-        """Walk to *path*, once more after ESTALE as the kernel does; None if it leads nowhere."""
-        try:
-            return await self._walk(path)
-        except OSError as error:
-            if error.errno != errno.ESTALE:
-                raise
-        return await self._walk(path)
-
-    async def _walk(self, path: str) -> Node | None:
+        """Walk to *path*; None if it leads nowhere."""
         node: Node | None = self.top
         for name in path.encode().split(b"/"):
             assert isinstance(node, Directory)
             directory, node = node, await find(node, name)
+            if node is None and directory.notes_absence:
+                node = directory.missed(name, self.caller)
             if node is None:
-                if directory.notes_absence:
-                    directory.missed(name, self.caller)
                 return None
         return node
 

@@ -7,7 +7,6 @@ import os
 
 import pytest
 
-from rossfs.oci.digest import Digest
 from rossfs.store.store import Store
 from rossfs.tree.node import Caller
 from rossfs.tree.numbers import Numbers
@@ -47,7 +46,6 @@ async def test_who_unlinks_what_is_in_the_way_can_make_it(
     await tool.unlink(path)
     assert await tool.find(path) is None
     assert await Tool(top).read(path) == parts.config
-    await tool.unlink(path)  # while everybody finds it
     await tool.write(path, parts.config, MAKE)
     assert await tool.read(path) == parts.config
 
@@ -105,76 +103,35 @@ def numbered(thread: int) -> Process | None:
     return Process(thread // 10, 0) if thread else None
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def removals(clock: Clock) -> Removals:
-    return Removals(numbered, 4, clock)
-
-
-def walk(removals: Removals, digest: Digest, thread: int) -> bool:
-    """Whether *thread* finds the digest, as the kernel asks."""
-    for _ in range(2):
-        if not removals.hides("app", digest):
-            return True
-        try:
-            removals.missed("app", digest, thread)
-        except OSError:
-            continue
-        return False
-    raise AssertionError("ESTALE twice")
+def removals() -> Removals:
+    return Removals(numbered, 4)
 
 
 def test_threads_of_one_process_see_the_same(removals: Removals) -> None:
     removals.removed("app", ONE, 10)
-    assert not walk(removals, ONE, 11)
-    assert walk(removals, TWO, 11)
-    assert walk(removals, ONE, 20)
-
-
-def test_a_removal_outlives_the_look_of_others(removals: Removals, clock: Clock) -> None:
-    removals.removed("app", ONE, 10)
-    assert walk(removals, ONE, 20)
-    assert walk(removals, ONE, 10)
-    clock.now += 2
-    assert not walk(removals, ONE, 10)
-    assert walk(removals, ONE, 20)
-
-
-def test_who_meets_a_second_removal_on_his_walk_finds_nothing(removals: Removals) -> None:
-    removals.removed("app", ONE, 10)
-    with pytest.raises(OSError, match="Stale"):
-        removals.missed("app", ONE, 20)
-    removals.removed("app", ONE, 10)
+    assert removals.is_gone("app", ONE, 11)
+    assert not removals.is_gone("app", TWO, 11)
+    assert not removals.is_gone("app", ONE, 20)
     assert removals.hides("app", ONE)
-    removals.missed("app", ONE, 20)
+    assert not removals.hides("other", ONE)
 
 
 def test_those_that_nobody_can_tell_apart_are_one(removals: Removals) -> None:
     removals.removed("app", ONE, 0)
-    assert not walk(removals, ONE, 0)
-    assert walk(removals, ONE, 10)
+    assert removals.is_gone("app", ONE, 0)
+    assert not removals.is_gone("app", ONE, 10)
 
 
 def test_the_oldest_are_found_again(removals: Removals) -> None:
     digests = [digest_of(b"%d" % number) for number in range(6)]
     for digest in digests:
         removals.removed("app", digest, 10)
-    assert [walk(removals, digest, 10) for digest in digests] == [True] * 2 + [False] * 4
+    found = [removals.is_gone("app", digest, 10) for digest in digests]
+    assert found == [False] * 2 + [True] * 4
     for number in range(2, 40):
         removals.removed("app", digests[5], number * 10)
-    assert walk(removals, digests[5], 10)
+    assert not removals.is_gone("app", digests[5], 10)
     removals.made("app")
     assert not removals
 
