@@ -7,7 +7,7 @@ listings, and that closing a file needs no FLUSH.  So these requests are read an
 come from /dev/fuse (device.py):
 
  - all that is asked about nodes that are `remade` and about their open files;
- - reads of whatever is open, if the bytes are at hand;
+ - reads of whatever is open, if the bytes are at hand, and writes that do not have to wait;
  - listings of all directories (readdir.py);
  - forgetting.
 
@@ -107,6 +107,7 @@ class Direct:
             wire.LISTXATTR: self._listxattr,
             wire.OPEN: self._open_file,
             wire.READ: self._read,
+            wire.WRITE: self._write,
             wire.FLUSH: self._flush,
             wire.RELEASE: self._release,
             wire.READDIRPLUS: self._readdir.answer,
@@ -234,6 +235,15 @@ class Direct:
         if data is not None:
             self._requests["read"] += 1
         return data
+
+    def _write(self, _ino: int, body: memoryview) -> Body | None:
+        number, offset, size = wire.WRITING.unpack_from(body)
+        handle = self._open.get(number)
+        start = wire.WRITING.size
+        if handle is None or not handle.write_ready(offset, body[start : start + size]):
+            return None
+        self._requests["write"] += 1
+        return wire.WRITTEN.pack(size)
 
     def _flush(self, _ino: int, body: memoryview) -> Body | None:
         handle = self._open.get(wire.HANDLE.unpack_from(body)[0])

@@ -15,6 +15,7 @@ GETATTR = 3
 READLINK = 5
 OPEN = 14
 READ = 15
+WRITE = 16
 RELEASE = 18
 GETXATTR = 22
 LISTXATTR = 23
@@ -31,6 +32,7 @@ NAMES = {
     READLINK: "readlink",
     OPEN: "open",
     READ: "read",
+    WRITE: "write",
     RELEASE: "release",
     GETXATTR: "getxattr",
     LISTXATTR: "listxattr",
@@ -90,6 +92,12 @@ NOFLUSH = 1 << 5
 
 READING = Struct("=QQI")
 """The beginning of struct fuse_read_in: handle, offset, size."""
+
+WRITING = Struct("=QQI20x")
+"""struct fuse_write_in: handle, offset, size; the bytes follow."""
+
+WRITTEN = Struct("=I4x")
+"""struct fuse_write_out: size."""
 
 FLAGS = Struct("=I")
 """The beginning of struct fuse_open_in: flags of open(2)."""

@@ -75,7 +75,7 @@ class StreamHasher:
         """Whether `update` would not wait now."""
         return self._thread is None or self._queue.qsize() < _WAITING // 2
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the stream; waits while too many are unhashed."""
         if self._thread is None:
             self._hasher.update(data)
@@ -85,7 +85,7 @@ class StreamHasher:
                 self._gathered = 0
                 self._start()
             return
-        self._pending.append(data)
+        self._pending.append(bytes(data))
         self._gathered += len(data)
         if self._gathered >= BUFFER:
             self._hand_over()

@@ -155,7 +155,7 @@ class Ingest:
         """Write at the end.  StoreFull: nothing was added."""
         self.write_at(self.size, data)
 
-    def write_at(self, offset: int, data: bytes) -> None:
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
         """Write at *offset*; a gap before it reads as zeros.
 
         StoreFull: the size is as before, and nothing can be committed until this was repeated.

@@ -35,6 +35,11 @@ class Handle:
         """Write all of *data* at *offset*; return its length."""
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
+    def write_ready(self, offset: int, data: memoryview) -> bool:
+        """As `write`, if that would not wait; False: it may, and nothing was written.  *data* is
+        not used afterwards."""
+        return False
+
     async def flush(self) -> None:
         """A descriptor was closed (close(2) gets this one's errors); comes several times (dup,
         fork)."""

@@ -2,12 +2,11 @@
 
 Its bytes lie in one file of the store, open and locked while anything of it is open here
 (`Ingest`), and hashed as they arrive.  FLUSH does all that can fail: it judges the content
-(`Place.judge`), which is accepted, refused with a reason, or waits.  A later write withdraws the
-judgement.  When the last writing descriptor is gone, what was accepted is carried out; the rest
-stays a file.
+(`Place.judge`), which is accepted, refused, or waits; a later write withdraws the judgement.  When
+the last writing descriptor is gone, what was accepted is carried out; the rest stays a file.
 
-Changes, judgements and conclusions take turns (`turn`); writes pass without waiting if it is free.
-The ingest is used by one thread at a time for that reason.
+Changes, judgements and conclusions take turns (`turn`), so that one thread at a time uses the
+ingest; writes pass without waiting if it is free.
 """
 
 from __future__ import annotations
@@ -208,7 +207,7 @@ class Staged(File):
         return os.open(f"/proc/self/fd/{self._ingest.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
 
     def _writable(self) -> Ingest:
-        assert self._ingest is not None, "nothing is open for writing"
+        assert self._ingest is not None
         return self._ingest
 
     def _is_written(self) -> bool:
@@ -218,16 +217,22 @@ class Staged(File):
 
     async def write(self, handle: StagedHandle, offset: int, data: bytes) -> int:
         """write(2) of *handle*."""
-        ingest, uploads = self._writable(), self.uploads
-        if not (self._judged or self.turn.locked()) and uploads.is_swift(ingest, len(data)):
-            uploads.write(ingest, ingest.size if handle.appending else offset, data)
-        else:
+        if not self.write_ready(handle, offset, data):
             async with self.turn:
                 ingest = await self._renew()
-                where = ingest.size if handle.appending else offset
-                await uploads.work(ingest.write_at, where, data)
-        handle.changed()
+                at = ingest.size if handle.appending else offset
+                await self.uploads.work(ingest.write_at, at, data)
+            handle.changed()
         return len(data)
+
+    def write_ready(self, handle: StagedHandle, offset: int, data: bytes | memoryview) -> bool:
+        """write(2) of *handle*, if that can be done at once; False: nothing was written."""
+        ingest = self._writable()
+        if self._judged or self.turn.locked() or not self.uploads.is_swift(ingest, len(data)):
+            return False
+        self.uploads.write(ingest, ingest.size if handle.appending else offset, data)
+        handle.changed()
+        return True
 
     async def _truncate(self, size: int, caller: Caller) -> None:
         if not self._is_written():

@@ -61,6 +61,10 @@ class StagedHandle(Handle):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return await self._staged.write(self, offset, data)
 
+    def write_ready(self, offset: int, data: memoryview) -> bool:
+        """As `write`: False if a worker thread has to do it."""
+        return self.writing and self._staged.write_ready(self, offset, data)
+
     async def flush(self) -> None:
         """DigestMismatch, MissingContent, StoreFull: what refuses the content as it is now."""
         await self._staged.flush(self)

@@ -107,7 +107,7 @@ class Uploads:
         not worth a worker thread."""
         return size <= INLINE and ingest.keeps_up and time.monotonic() >= self._slow
 
-    def write(self, ingest: Ingest, offset: int, data: bytes) -> None:
+    def write(self, ingest: Ingest, offset: int, data: bytes | memoryview) -> None:
         """Write in the event loop, and take note of how long that takes."""
         began = time.monotonic()
         ingest.write_at(offset, data)

@@ -347,3 +347,37 @@ async def test_a_store_open_for_reading_takes_no_change(store: Store, numbers: N
         ):
             assert isinstance(await error_of(change), ReadOnlyStore)
         assert await content(node) == b""
+
+
+# Without waiting
+
+
+async def test_what_is_written_at_once_counts_as_written(
+    directory: IncomingDirectory, store: Store
+) -> None:
+    _, handle = await create(directory, b"name")
+    buffer = bytearray(DATA)
+    assert handle.write_ready(0, memoryview(buffer))
+    buffer[:] = bytes(len(buffer))  # the kernel's next request
+    assert handle.write_ready(len(DATA), memoryview(DATA))
+    await close(handle)
+    assert await pinned(directory, b"name") == digest_of(DATA * 2)
+    assert store.get_blob(digest_of(DATA * 2)) == DATA * 2
+
+
+async def test_what_was_judged_is_not_written_to_at_once(directory: IncomingDirectory) -> None:
+    _, handle = await create(directory, b"name")
+    assert handle.write_ready(0, memoryview(DATA))
+    await handle.flush()
+    assert not handle.write_ready(0, memoryview(b"x"))
+    await handle.write(0, b"x")
+    await close(handle)
+    assert await pinned(directory, b"name") == digest_of(b"x" + DATA[1:])
+
+
+async def test_who_only_reads_writes_nothing(directory: IncomingDirectory) -> None:
+    node, handle = await create(directory, b"name")
+    reader = await node.open(os.O_RDONLY, CALLER)
+    assert not reader.write_ready(0, memoryview(b"x"))
+    await reader.release()
+    await close(handle)
