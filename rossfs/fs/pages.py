@@ -29,6 +29,10 @@ LARGEST = 1 << 17
 DOTS = 2
 """Entries before the first name: "." and "..". """
 
+PACKED = 4096
+"""Answers that are kept as they are sent, 500 bytes each: to make one takes longer than all the
+rest of an entry."""
+
 UNKNOWN_INO = 0xFFFFFFFF
 """d_ino of a name whose number nobody knows, as libfuse has it (FUSE_UNKNOWN_INO).  0 would make
 some programs believe that the entry was deleted."""
@@ -44,7 +48,12 @@ _FIXED = wire.DIRENTPLUS.size
 _ENTRIES = tuple(Struct(f"{wire.DIRENTPLUS.format}{room}s") for room in range(0, _LONGEST + 1, 8))
 """An entry with its name, by the length of the name in units of 8 bytes."""
 
-_NAMES = tuple(Struct(f"={_FIXED - 24}xQQII{room}s") for room in range(0, _LONGEST + 1, 8))
+_ANSWER = _FIXED - 24
+"""Bytes of the attributes of an entry; what follows is `_TAILS`."""
+
+_TAILS = tuple(Struct(f"=QQII{room}s") for room in range(0, _LONGEST + 1, 8))
+
+_NAMES = tuple(Struct(f"={_ANSWER}xQQII{room}s") for room in range(0, _LONGEST + 1, 8))
 """The same without attributes."""
 
 
@@ -130,13 +139,15 @@ class Page:
 class Pages:
     """Makes the replies of one mount; *umask* as in Attributes."""
 
-    __slots__ = ("_inodes", "_kept", "_lookups", "_reply")
+    __slots__ = ("_inodes", "_kept", "_lookups", "_packed", "_reply")
 
     def __init__(self, inodes: Inodes, umask: int) -> None:
         self._inodes = inodes
         self._lookups = inodes.lookups
         self._kept = ~(umask & 0o777)
         self._reply = memoryview(bytearray(LARGEST))
+        self._packed: dict[int, tuple[EntryAttributes, bytes, int]] = {}
+        """By inode number: an answer, as it is sent, and the type."""
 
     def begin(
         self, directory: Directory, listing: Rows, position: int, size: int,
@@ -214,10 +225,17 @@ class Pages:
                 entry.kind >> 12 & 15, name,
             )  # fmt: skip
             return following
-        _ENTRIES[len(name) + 7 >> 3].pack_into(
-            self._reply, end, *_fields(answer), answer.st_ino, offset, len(name),
-            answer.st_mode >> 12, name,
-        )  # fmt: skip
+        ino = node.ino
+        packed = self._packed.get(ino)
+        if packed is None or packed[0] is not answer:
+            if len(self._packed) >= PACKED:
+                self._packed.clear()
+            packed = self._packed[ino] = answer, _pack(answer), answer.st_mode >> 12
+        tail = end + _ANSWER
+        self._reply[end:tail] = packed[1]
+        _TAILS[len(name) + 7 >> 3].pack_into(
+            self._reply, tail, ino, offset, len(name), packed[2], name
+        )
         self._inodes.count(node, directory.ino)
         return following
 
@@ -241,15 +259,15 @@ class Pages:
         return end
 
 
-def _fields(answer: EntryAttributes) -> tuple[int, ...]:
+def _pack(answer: EntryAttributes) -> bytes:
     """struct fuse_entry_out of *answer*."""
     name_ttl, name_part = divmod(int(answer.entry_timeout * _SECOND), _SECOND)
     ttl, ttl_part = divmod(int(answer.attr_timeout * _SECOND), _SECOND)
     atime, atime_part = divmod(answer.st_atime_ns, _SECOND)
     mtime, mtime_part = divmod(answer.st_mtime_ns, _SECOND)
     ctime, ctime_part = divmod(answer.st_ctime_ns, _SECOND)
-    return (
-        answer.st_ino, answer.generation, name_ttl, ttl, name_part, ttl_part, answer.st_ino,
+    return wire.ENTRY.pack(
+        answer.st_ino, 0, name_ttl, ttl, name_part, ttl_part, answer.st_ino,
         answer.st_size, answer.st_blocks, atime, mtime, ctime, atime_part, mtime_part, ctime_part,
         answer.st_mode, answer.st_nlink, answer.st_uid, answer.st_gid, answer.st_rdev,
         answer.st_blksize, 0,
