@@ -13,8 +13,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from typing import TypeVar
 
 import trio
 from pyfuse3 import FUSEError
@@ -23,8 +24,11 @@ from rossfs.fs import wire
 from rossfs.fs.direct import NONE, Answer, Body
 from rossfs.fs.ending import asked_to_end
 from rossfs.fs.notices import Notices
+from rossfs.tree.node import is_writing
 
 log = logging.getLogger("rossfs.fs")
+
+T = TypeVar("T")
 
 _header = wire.IN_HEADER.unpack_from
 _reply = wire.OUT_HEADER.pack
@@ -32,6 +36,10 @@ _reply = wire.OUT_HEADER.pack
 MOST = 1 << 28
 """Bytes of a buffer with which read(2) has no reason to fail for its size
 (/proc/sys/fs/fuse/max_pages_limit)."""
+
+PATIENT = frozenset(("lookup", "open"))
+"""Handlers that may wait until a layer is read or content is hashed, and leave nothing half done
+when they are cancelled."""
 
 NOTHING = (errno.EINTR, errno.ENOENT)
 """read(2): there was a request, and who made it gave up; or a signal came."""
@@ -61,7 +69,7 @@ class Device:
         self._away = False
         """libfuse's descriptor is that file."""
         self._awaited: dict[int, tuple[trio.CancelScope, int]] = {}
-        """What is answered later, and who waits for it: the number of a thread."""
+        """What may take long, and who waits for it: the number of a thread."""
         self._start: Callable[..., object] = trio.lowlevel.spawn_system_task
         self.fd = -1
 
@@ -188,6 +196,24 @@ class Device:
         self._away = True
         return True
 
+    def patient(self, handler: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        """*handler*, asked about what was handed on last; EINTR if who waits gives up."""
+        opcode, unique, _ = _header(self._request)
+        (pid,) = wire.IN_PID.unpack_from(self._request)
+        if opcode == wire.OPEN and is_writing(*wire.FLAGS.unpack_from(self._request, wire.IN)):
+            return handler  # it may have cut the file
+
+        async def ask(*arguments: object) -> T:
+            with trio.CancelScope() as scope:
+                self._awaited[unique] = scope, pid
+                try:
+                    return await handler(*arguments)
+                finally:
+                    del self._awaited[unique]
+            raise FUSEError(errno.EINTR)
+
+        return ask
+
     def back(self) -> None:
         """libfuse has read its request: what it writes goes to the device."""
         if self._away:
@@ -211,8 +237,10 @@ class Handlers:
 
     def __init__(self, handlers: object, device: Device) -> None:
         self._handlers = handlers
-        self._back = device.back
+        self._device = device
 
     def __getattr__(self, name: str) -> object:
-        self._back()
-        return getattr(self._handlers, name)
+        device = self._device
+        device.back()
+        handler = getattr(self._handlers, name)
+        return device.patient(handler) if name in PATIENT else handler

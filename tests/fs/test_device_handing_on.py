@@ -94,17 +94,17 @@ def test_asking_for_a_handler_gives_the_descriptor_back(place: Place) -> None:
         def __init__(self) -> None:
             self.supports_dot_lookup = False
 
-        def lookup(self) -> str:
+        def mkdir(self) -> str:
             assert place.is_back()
-            return "found"
+            return "made"
 
     handlers: object = Handlers(Operations(), place.device)
-    for name in ("lookup", "supports_dot_lookup"):
+    for name in ("mkdir", "supports_dot_lookup"):
         place.ask(request(WRITE))
         assert not place.is_back()
         got = getattr(handlers, name)
         assert place.is_back()
-        assert got() == "found" if callable(got) else got is False
+        assert got() == "made" if callable(got) else got is False
     place.ask(request(WRITE))
     with pytest.raises(AttributeError):
         _ = handlers.absent  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from pyfuse3 import FUSEError
 from trio.testing import wait_all_tasks_blocked
 
 from rossfs.fs import device, wire
@@ -18,6 +19,8 @@ from rossfs.fs.ending import asked_to_end
 from tests.fs.connection import Place, answer, request
 
 EINTR = -errno.EINTR
+
+MKDIR = 9
 
 
 class Slow:
@@ -227,3 +230,58 @@ def test_signals_that_ask_a_program_to_end(number: signal.Signals, ends: bool) -
             program.kill()
     assert asked_to_end(program.pid)  # nobody can tell
     assert asked_to_end(0)
+
+
+# Handlers of pyfuse3
+
+
+class Handled:
+    """Handlers that wait to be told."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.told = trio.Event()
+
+    async def lookup(self, *arguments: object) -> str:
+        self.asked.append(arguments)
+        await self.told.wait()
+        return "found"
+
+    open = mkdir = lookup
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "patient"),
+    [
+        ("lookup", request(MKDIR, b"", unique=6), True),
+        ("open", request(wire.OPEN, wire.FLAGS.pack(os.O_RDONLY), unique=6), True),
+        ("open", request(wire.OPEN, wire.FLAGS.pack(os.O_RDWR), unique=6), False),
+        ("mkdir", request(MKDIR, b"", unique=6), False),
+    ],
+)
+async def test_who_gives_up_while_a_handler_waits(name: str, asked: bytes, patient: bool) -> None:
+    place = Place({})
+    try:
+        handled = Handled()
+        assert place.ask(asked) is True
+        handler = getattr(device.Handlers(handled, place.device), name)
+        ended: list[object] = []
+
+        async def ask() -> None:
+            try:
+                ended.append(await handler(1, 2))
+            except FUSEError as error:
+                ended.append(error.errno)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await wait_all_tasks_blocked()
+            assert handled.asked == [(1, 2)]
+            place.ask(gives_up(3))
+            await wait_all_tasks_blocked()
+            assert ended == ([errno.EINTR] if patient else [])
+            handled.told.set()
+        assert ended == ([errno.EINTR] if patient else ["found"])
+        assert place.device._awaited == {}
+    finally:
+        place.close()

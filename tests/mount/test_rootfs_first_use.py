@@ -130,6 +130,28 @@ def test_a_reader_that_is_killed_holds_up_nobody(mount: Mount, filled: RossStore
     assert sorted(os.listdir(rootfs)) == ["last", "noise", "zeros"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_can_be_interrupted(
+    mount: Mount, filled: RossStore, number: signal.Signals
+) -> None:
+    mounted = mount(filled.root)
+    with listing(mounted) as ls:
+        ls.send_signal(number)
+        assert ls.wait(DEADLINE) == -number
+        assert progress(mounted), "it was made before the signal was taken"
+    rootfs = mounted.path / "tags/lab/large/v1/rootfs"
+    assert sorted(os.listdir(rootfs)) == ["last", "noise", "zeros"]
+
+
+def test_a_signal_that_ends_nobody_interrupts_nobody(mount: Mount, filled: RossStore) -> None:
+    mounted = mount(filled.root)
+    with listing(mounted) as ls:
+        for _ in range(3):
+            ls.send_signal(signal.SIGWINCH)
+        printed, told = ls.communicate(timeout=DEADLINE)
+    assert (printed, told) == (b"last\nnoise\nzeros\n", b"")
+
+
 def test_the_process_that_makes_a_table_is_killed(mount: Mount, filled: RossStore) -> None:
     """Whoever waits gets an answer, and the next one gets the table."""
     mounted = mount(filled.root)
