@@ -128,7 +128,8 @@ def mount_command(store: Path | str, path: Path | str, *options: str) -> list[st
 
 def start(store: Path | str, path: Path, log: Path, *options: str) -> Mounted:
     """Mount *store* on *path*, which is made if it is missing; returns when the mount answers."""
-    path.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # that may be a dead mount
+        path.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(log, "wb") as errors:
         name = f"rossfs-test-{os.getpid()}-{time.monotonic_ns()}"
         notify.bind(f"\0{name}")
