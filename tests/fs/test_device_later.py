@@ -215,9 +215,9 @@ async def test_an_answer_that_nobody_takes_ends_nothing(
 def test_signals_that_ask_a_program_to_end(number: signal.Signals, ends: bool) -> None:
     """A program that is stopped takes none, as one that waits for us."""
     script = "trap : HUP INT QUIT TERM USR1 CHLD WINCH; echo ready; read line"
-    with subprocess.Popen(
-        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as program:
+    # Signals that were ignored when a shell started cannot be trapped.
+    command = ["env", "--default-signal", "sh", "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         try:
             assert program.stdout is not None
             assert program.stdout.readline() == b"ready\n"
