@@ -71,7 +71,7 @@ def progress(mounted: Mounted) -> list[dict[str, object]]:
 def listing(mounted: Mounted) -> Iterator[subprocess.Popen[bytes]]:
     """ls, which waits for the table; the block begins when it is being made."""
     rootfs = mounted.path / "tags/lab/large/v1/rootfs"
-    command = ["env", "--default-signal", "ls", rootfs]
+    command = ["env", "--default-signal", "ls", str(rootfs)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ls:
         try:
             eventually(lambda: progress(mounted) or ls.poll() is not None)
