@@ -15,6 +15,9 @@ _LINES = """\
 # mounted there, every podman command fails.
 [storage]
 driver = "overlay"
+# Where podman keeps what is its own; these are its defaults, but have to be said.
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
 
 [storage.options]
 additionalimagestores = ["{directory}"]

@@ -327,11 +327,19 @@ def rossfs(podman: Podman, *arguments: str, status: int = 0) -> str:
 
 
 def test_the_printed_configuration_works(podman: Podman) -> None:
-    own = f'runroot = "{podman.top}/run"\ngraphroot = "{podman.top}/root"\n'
-    lines = rossfs(podman, "podman-config").replace("[storage]\n", f"[storage]\n{own}")
     file = podman.top / "storage.conf"
-    file.write_text(lines)
+    file.write_text(rossfs(podman, "podman-config"))
+    apart = "; ".join(
+        f"mkdir -p {path} && mount -t tmpfs tmpfs {path}"
+        for path in ("/var/lib/containers", "/run/containers")
+    )
     command = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-euc",
+        f'{apart}; "$@"; umount /var/lib/containers/storage/overlay || true',
+        "sh",
         "podman",
         "--runtime=runc",
         "run",
