@@ -41,6 +41,9 @@ PATIENT = frozenset(("lookup", "open"))
 """Handlers that may wait until a layer is read or content is hashed, and leave nothing half done
 when they are cancelled."""
 
+WATCH = 0.1
+"""Seconds between two looks at who waits, and took one signal already."""
+
 NOTHING = (errno.EINTR, errno.ENOENT)
 """read(2): there was a request, and who made it gave up; or a signal came."""
 
@@ -160,12 +163,26 @@ class Device:
     def _interrupt(self, _ino: int, body: memoryview) -> Body:
         """Who asked for something has a signal to take.  libfuse takes note of it, too, but pyfuse3
         asks nobody about that: there is nothing to hand on."""
-        waiting = self._awaited.get(*wire.HANDLE.unpack_from(body))
+        (unique,) = wire.HANDLE.unpack_from(body)
+        waiting = self._awaited.get(unique)
         if waiting is not None:
             scope, pid = waiting
             if asked_to_end(pid):
                 scope.cancel()
+            else:
+                self._start(self._watch, unique)
         return NONE
+
+    async def _watch(self, unique: int) -> None:
+        """Look now and then whether who waits for *unique*, and took a signal that is nothing to
+        us, is asked to end: the kernel says so of the first signal only."""
+        await trio.sleep(WATCH)
+        while (waiting := self._awaited.get(unique)) is not None:
+            scope, pid = waiting
+            if asked_to_end(pid):
+                scope.cancel()
+                return
+            await trio.sleep(WATCH)
 
     def _make_room(self) -> None:
         self._request = memoryview(bytearray(2 * len(self._request)))

@@ -45,11 +45,18 @@ _POSITION = 32
 _MOST = (1 << _POSITION) - 1
 _HIGHEST = 1 << 63
 
-SNAPSHOTS = 256
-"""Listings of directories that change that are kept although nobody may be reading them."""
+SNAPSHOTS = 4096
+"""Listings of directories that change that are kept although nobody may be reading them: that
+somebody has closed a directory in the middle is not told."""
 
-NAMES = 1 << 20
+NAMES = 1 << 21
 """Names in them, all together; the last one is kept whatever it has."""
+
+ENDED = 16
+"""Those that were read to their end, kept because somebody may go back (seekdir(3))."""
+
+SMALL = 4096
+"""Names in one of these, at most."""
 
 LISTINGS = 16
 """Listings of trees that are kept while they are read, so that no page makes them again."""
@@ -72,11 +79,12 @@ class Readdir:
         self._numbers = count(1)
         self._snapshots: dict[int, tuple[int, Listing]] = {}
         self._names = 0
+        self._ended: dict[int, tuple[int, Listing]] = {}
         self.ahead = Ahead(self._pages, inodes.trees)
         inodes.tree_left = self._tree_left
 
     def __len__(self) -> int:
-        """How many snapshots are kept."""
+        """How many snapshots are kept that were not read to their end."""
         return len(self._snapshots)
 
     def answer(self, ino: int, body: memoryview) -> Reply | int | Coroutine[None, None, Reply]:
@@ -97,6 +105,9 @@ class Readdir:
             known = self._snapshots.get(number)
             if known is not None and known[0] == ino:
                 self._snapshots[number] = self._snapshots.pop(number)  # in use: the last to go
+            else:
+                known = self._ended.get(number)
+            if known is not None and known[0] == ino:
                 return self._entries(directory, number, known[1], position, size)
         return self._begin(directory, position, size)
 
@@ -182,9 +193,15 @@ class Readdir:
         reply = self._pages.entries(directory, listing, number << _POSITION, position, size)
         if reply is not None:
             return reply
-        self._drop(number)
+        if number in self._snapshots:
+            ended = self._drop(number)
+            if len(listing) <= SMALL:
+                self._ended[number] = ended
+            if len(self._ended) > ENDED:
+                del self._ended[next(iter(self._ended))]
         return CLOSED
 
-    def _drop(self, number: int) -> None:
-        _, listing = self._snapshots.pop(number)
-        self._names -= len(listing)
+    def _drop(self, number: int) -> tuple[int, Listing]:
+        dropped = self._snapshots.pop(number)
+        self._names -= len(dropped[1])
+        return dropped

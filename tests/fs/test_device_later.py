@@ -150,6 +150,48 @@ async def test_a_signal_that_does_not_end_the_program_changes_nothing(
         assert asked == [os.getpid()]
 
 
+async def test_who_took_another_signal_before_can_still_be_ended(
+    place: Place, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of one signal only."""
+    monkeypatch.setattr(device, "WATCH", 0.01)
+    ends: list[bool] = [False, False, False, True]
+    monkeypatch.setattr(device, "asked_to_end", lambda _pid: ends.pop(0))
+    async with serving(place):
+        place.ask(listing(1))
+        place.ask(listing(2))
+        await wait_all_tasks_blocked()
+        place.ask(gives_up(1))
+        heard = None
+        for _ in range(1000):
+            heard = heard or place.heard()
+            if heard is not None:
+                break
+            await trio.sleep(0.01)
+        assert heard == answer(error=EINTR, unique=2)
+        assert (ends, slow.cancelled) == ([], [1])
+        slow.ready[2].set()
+        await wait_all_tasks_blocked()
+        assert place.heard() == answer(b"answer 2", unique=4)
+
+
+async def test_nobody_is_watched_once_he_has_his_answer(
+    place: Place, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "WATCH", 0.01)
+    monkeypatch.setattr(device, "asked_to_end", lambda _pid: False)
+    async with serving(place) as nursery:
+        place.ask(listing(1))
+        await wait_all_tasks_blocked()
+        place.ask(gives_up(1))
+        slow.ready[1].set()
+        for _ in range(1000):
+            if nursery.child_tasks:
+                await trio.sleep(0.01)
+        assert not nursery.child_tasks
+        assert place.heard() == answer(b"answer 1", unique=2)
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ESTALE, "gone"), RuntimeError("bug")])
 async def test_what_is_raised_later_is_answered(
     place: Place, slow: Slow, error: Exception, expects_warnings: list[object]

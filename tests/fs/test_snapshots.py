@@ -103,10 +103,31 @@ def test_the_end_gives_memory_back(lister: Lister, place: Memory) -> None:
 def test_the_end_can_be_asked_for_again(lister: Lister, place: Memory) -> None:
     end = lister.list(place.ino)[-1].offset
     place.children[b"new"] = MemoryFile()
+    assert lister.ask(place.ino, end) is None
+    assert lister.ask(place.ino, end) is None
+
+
+def test_one_can_go_back_from_the_end(lister: Lister, place: Memory) -> None:
+    """seekdir(3): a position is good until the directory is closed or rewound."""
+    fifth = lister.list(place.ino)[6].offset
+    del place.children[b"2"]
+    del place.children[b"7"]
+    assert names(lister.list(place.ino, start=fifth)) == [b"5", b"6", b"7", b"8", b"9"]
+    for _ in range(readdir.ENDED):
+        lister.list(place.ino)
+    assert len(lister.readdir) == lister.readdir._names == 0
+    assert len(lister.readdir._ended) == readdir.ENDED
+    assert names(lister.list(place.ino, start=fifth)) == [b"6", b"8", b"9"]
+
+
+def test_large_ones_are_not_kept_after_their_end(
+    lister: Lister, place: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readdir, "SMALL", 9)
+    end = lister.list(place.ino)[-1].offset
+    assert lister.readdir._ended == {}
+    place.children[b"new"] = MemoryFile()
     assert names(lister.ask(place.ino, end)) == [b"new"]
-    del place.children[b"new"]
-    assert lister.ask(place.ino, end) is None
-    assert lister.ask(place.ino, end) is None
 
 
 def test_those_that_nobody_reads_go(

@@ -144,6 +144,16 @@ def test_who_waits_can_be_interrupted(
     assert sorted(os.listdir(rootfs)) == ["last", "noise", "zeros"]
 
 
+def test_who_took_another_signal_before_can_be_killed(mount: Mount, filled: RossStore) -> None:
+    mounted = mount(filled.root)
+    with listing(mounted) as ls:
+        ls.send_signal(signal.SIGSTOP)
+        ls.send_signal(signal.SIGCONT)
+        ls.kill()
+        assert ls.wait(DEADLINE) == -signal.SIGKILL
+        assert progress(mounted), "it was made before the signal was taken"
+
+
 def test_a_signal_that_ends_nobody_interrupts_nobody(mount: Mount, filled: RossStore) -> None:
     mounted = mount(filled.root)
     with listing(mounted) as ls:
