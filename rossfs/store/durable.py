@@ -33,6 +33,9 @@ if _sync_file_range is not None:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
+_MAKINGS = 3
+"""How often a directory is made again that another process removed meanwhile."""
+
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -242,18 +245,31 @@ def discard(path: str) -> None:
 
 
 def make_directory(path: str, what: str, mode: int = 0o755) -> None:
-    """Make the directory *path* and those above it that are missing; one that exists is right."""
+    """Make the directory *path* and those above it that are missing; one that exists is right.
+
+    OSError as mkdir(2) has it.
+    """
     with explained(path):
         try:
-            os.mkdir(path, mode)
+            _make_below(path, what, mode)
         except FileExistsError:
-            return
-        except FileNotFoundError:
-            make_directory(os.path.dirname(path), what, mode)
-            make_directory(path, what, mode)
             return
     step(f"{what}: made")
     sync_directory(os.path.dirname(path), what)
+
+
+def _make_below(path: str, what: str, mode: int) -> None:
+    """mkdir(2) of *path*, after those above it that are missing."""
+    for _ in range(_MAKINGS):
+        try:
+            return os.mkdir(path, mode)
+        except FileNotFoundError:
+            parent = os.path.dirname(path)
+            if parent in ("", path):
+                raise
+            make_directory(parent, what, mode)
+    # Again and no more: /proc says ENOENT of every name in it, and so does a link to nowhere.
+    return os.mkdir(path, mode)
 
 
 def remove_directory(path: str, what: str) -> None:

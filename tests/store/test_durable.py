@@ -187,3 +187,12 @@ def test_a_file_that_cannot_be_given_its_mode_is_not_left(
         durable.create(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_directory_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    # mkdir(2) says ENOENT of both, though what is above is there.
+    (tmp_path / "link").symlink_to("nowhere")
+    for path in (f"{tmp_path}/link/x", "/proc/rossfs-test"):
+        with pytest.raises(FileNotFoundError) as caught:
+            durable.make_directory(path, "store")
+        assert caught.value.filename == path
