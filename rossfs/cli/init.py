@@ -23,7 +23,8 @@ def command(settings: Settings, directory: str | None) -> None:
     path = os.path.abspath(directory or settings.store)
     try:
         Store.open(path, read_only=True).close()
-    except StoreNotFound:
+    except (StoreNotFound, PermissionError):
+        # What cannot be looked at cannot be made either: that says why.
         Store.create(path).close()
         click.echo(f"made an empty store in {path}")
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 
 from rossfs.errors import Conflict, ReadOnlyStore, StoreNotFound
@@ -35,20 +36,17 @@ class Access:
     def open(cls, root: str, *, read_only: bool = False) -> Access:
         """Open the store in directory *root*.
 
-        StoreNotFound if there is none, UnknownFormat if this rossfs must not open it.  A store that
-        this process may not write is opened for reading.
+        StoreNotFound if there is none, UnknownFormat if this rossfs must not open it, OSError if
+        it cannot be looked at.  A store that this process may not write is opened for reading.
         """
         paths = Paths(root)
-        if not os.path.isdir(paths.root):
-            raise StoreNotFound(
-                f"no store at {paths.root}: no such directory; `rossfs init` makes one"
-            )
-        if os.path.lexists(f"{paths.root}/{LAYOUT_FILE}"):
+        _require_directory(paths.root)
+        if _exists(f"{paths.root}/{LAYOUT_FILE}"):
             # It has blobs/ too.
             raise StoreNotFound(
                 f"no store at {paths.root}: it is an OCI layout, for `rossfs import`"
             )
-        if not any(os.path.lexists(f"{paths.root}/{mark}") for mark in _MARKS):
+        if not any(_exists(f"{paths.root}/{mark}") for mark in _MARKS):
             raise StoreNotFound(f"no store at {paths.root}: make one with `rossfs init`")
         prepared = formatfile.check(paths)
         writable = not read_only and os.access(paths.root, os.W_OK | os.X_OK, effective_ids=True)
@@ -57,17 +55,25 @@ class Access:
     @classmethod
     def create(cls, root: str) -> Access:
         """Make an empty store in *root*, which must be missing, empty, or a store already (which
-        stays as it is)."""
+        stays as it is).
+
+        Conflict where something else is, ReadOnlyStore where this process may not write.
+        """
         paths = Paths(root)
-        with contextlib.suppress(StoreNotFound):
-            return cls.open(root)
-        durable.make_directory(paths.root, "store")
-        if os.listdir(paths.root):
-            raise Conflict(f"{paths.root} is not empty and is no store")
-        for area in Area:
-            durable.make_directory(paths.area(area), "store")
-        durable.make_directory(paths.tags, "store")
-        formatfile.write(paths)
+        try:
+            with contextlib.suppress(StoreNotFound):
+                return cls.open(root)
+            durable.make_directory(paths.root, "store")
+            if os.listdir(paths.root):
+                raise Conflict(f"{paths.root} is not empty and is no store")
+            for area in Area:
+                durable.make_directory(paths.area(area), "store")
+            durable.make_directory(paths.tags, "store")
+            formatfile.write(paths)
+        except NotADirectoryError as error:
+            raise Conflict(f"cannot make a store in {paths.root}: {error.strerror}") from error
+        except PermissionError as error:
+            raise ReadOnlyStore(f"cannot make a store in {paths.root}: {error.strerror}") from error
         return cls(paths, writable=True, prepared=True)
 
     @contextlib.contextmanager
@@ -113,3 +119,26 @@ class Access:
         """ReadOnlyStore unless changes are possible."""
         if not self.writable:
             raise ReadOnlyStore(f"the store {self.paths.root} is open for reading only")
+
+
+def _require_directory(path: str) -> None:
+    """StoreNotFound unless *path* is a directory; OSError (EACCES) if nobody can say."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise StoreNotFound(
+            f"no store at {path}: no such directory; `rossfs init` makes one"
+        ) from None
+    except NotADirectoryError as error:
+        raise StoreNotFound(f"no store at {path}: {error.strerror}") from error
+    if not stat.S_ISDIR(mode):
+        raise StoreNotFound(f"no store at {path}: it is not a directory")
+
+
+def _exists(path: str) -> bool:
+    """Whether there is something at *path*; OSError (EACCES) if nobody can say."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True

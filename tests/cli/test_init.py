@@ -29,3 +29,12 @@ def test_a_directory_with_something_else_is_refused(rossfs: Rossfs, tmp_path: Pa
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     assert "not empty" in rossfs("init", tmp_path / "full", status=5).err
+
+
+def test_a_place_that_cannot_be_is_told_in_one_line(rossfs: Rossfs, tmp_path: Path) -> None:
+    ended = rossfs("init", "/proc/rossfs-test", status=3)
+    assert ended.err == "rossfs: /proc/rossfs-test: No such file or directory\n"
+    (tmp_path / "file").touch()
+    for name in ("file", "file/x"):
+        ended = rossfs("init", tmp_path / name, status=5)
+        assert ended.err == f"rossfs: cannot make a store in {tmp_path}/{name}: Not a directory\n"

@@ -1,4 +1,7 @@
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,3 +88,56 @@ def test_an_oci_layout_is_no_store_though_it_has_blobs(tmp_path: Path) -> None:
     (tmp_path / "oci-layout").write_text("{}")
     with pytest.raises(StoreNotFound, match="rossfs import"):
         Access.open(str(tmp_path))
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreNotFound, match=r"file: it is not a directory$"):
+        Access.open(f"{tmp_path}/file")
+    with pytest.raises(StoreNotFound, match=r"file/x: Not a directory$"):
+        Access.open(f"{tmp_path}/file/x")
+    for path in ("file", "file/x"):
+        with pytest.raises(Conflict, match=f"cannot make a store in .*/{path}: Not a directory"):
+            Access.create(f"{tmp_path}/{path}")
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A directory that other users may enter."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody for a while, where we are root: modes mean nothing to root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("closed", ["parent/store", "parent"])
+def test_a_store_that_cannot_be_looked_at_is_not_missing(reachable: Path, closed: str) -> None:
+    store = f"{reachable}/parent/store"
+    Access.create(store)
+    (reachable / closed).chmod(0)
+    try:
+        with unprivileged():
+            with pytest.raises(PermissionError, match="Permission denied"):
+                Access.open(store)
+            with pytest.raises(ReadOnlyStore, match=f"{store}: Permission denied"):
+                Access.create(store)
+    finally:
+        (reachable / closed).chmod(0o755)
+
+
+def test_a_store_that_may_not_be_made_is_told(reachable: Path) -> None:
+    reachable.chmod(0o555)
+    with unprivileged(), pytest.raises(ReadOnlyStore, match="new: Permission denied"):
+        Access.create(f"{reachable}/new")
