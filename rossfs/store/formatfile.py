@@ -8,12 +8,14 @@ features.
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import msgpack
 
+from rossfs import __version__
 from rossfs.errors import UnknownFormat
-from rossfs.store import durable
+from rossfs.store import durable, smallfile
 from rossfs.store.paths import Paths
 
 VERSION = 1
@@ -22,19 +24,27 @@ INCOMPATIBLE: frozenset[str] = frozenset()
 
 _LIMIT = 65536
 
+_NO_FILE = (errno.EINVAL, errno.ELOOP, errno.EFBIG)
+"""What `smallfile` says of what is there and cannot be one of ours."""
+
 
 def check(paths: Paths) -> bool:
     """Return whether the store has a format file; UnknownFormat if this rossfs must not open it."""
     try:
-        with open(paths.format, "rb") as file:
-            data = file.read(_LIMIT)
+        data = smallfile.read(paths.format, _LIMIT)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise _unreadable(paths) from error
     try:
         record: Any = msgpack.unpackb(data, raw=False)
         version, incompatible = record["version"], set(record.get("incompatible", ()))
+        if not isinstance(version, int):
+            raise TypeError("the version is no number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnknownFormat(f"{paths.format} cannot be read: {error}") from error
+        raise _unreadable(paths) from error
     if version != VERSION:
         raise UnknownFormat(
             f"{paths.root} has format version {version}; this rossfs knows {VERSION}"
@@ -43,6 +53,13 @@ def check(paths: Paths) -> bool:
         names = ", ".join(sorted(map(repr, unknown)))
         raise UnknownFormat(f"{paths.root} uses features that this rossfs does not know: {names}")
     return True
+
+
+def _unreadable(paths: Paths) -> UnknownFormat:
+    return UnknownFormat(
+        f"{paths.format} is damaged, or no format file of rossfs: put it back from a copy, or, if "
+        f"no rossfs newer than {__version__} wrote here, remove it and run `rossfs fsck`"
+    )
 
 
 def write(paths: Paths) -> None:

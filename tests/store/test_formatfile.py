@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import msgpack
@@ -48,7 +49,23 @@ def test_an_unknown_compatible_feature_is_ignored(paths: Paths) -> None:
 )
 def test_what_cannot_be_read_is_refused(paths: Paths, record: bytes) -> None:
     Path(paths.format).write_bytes(record)
-    with pytest.raises(UnknownFormat):
+    with pytest.raises(UnknownFormat, match="format is damaged, or no format file of rossfs: put "):
+        formatfile.check(paths)
+
+
+@pytest.mark.parametrize("what", ["directory", "link", "fifo", "long"])
+def test_what_is_no_file_of_ours_is_refused(paths: Paths, what: str) -> None:
+    path = Path(paths.format)
+    match what:
+        case "directory":
+            path.mkdir()
+        case "link":
+            path.symlink_to("elsewhere")
+        case "fifo":
+            os.mkfifo(path)
+        case "long":
+            path.write_bytes(bytes(100_000))
+    with pytest.raises(UnknownFormat, match="is damaged, or no format file"):
         formatfile.check(paths)
 
 
