@@ -13,6 +13,7 @@ from rossfs.cli.settings import Settings, pass_settings
 from rossfs.cli.stdin import standard_input
 from rossfs.errors import UsageError
 from rossfs.oci.digest import Digest
+from rossfs.oci.quotation import quote
 from rossfs.store.store import Store
 
 _CHUNK = 1 << 20
@@ -76,6 +77,8 @@ def _pieces(name: str) -> Iterator[bytes]:
 def _read(fd: int, name: str) -> bytes:
     try:
         return os.read(fd, _CHUNK)
-    except OSError as error:  # of a directory, for one: read(2) does not know the name
+    except IsADirectoryError as error:
+        raise UsageError(f"{quote(name)} is a directory") from error
+    except OSError as error:  # read(2) does not know the name
         error.filename = name
         raise

@@ -81,4 +81,4 @@ def test_what_cannot_be_read_is_an_error(rossfs: Rossfs, tmp_path: Path) -> None
     ended = rossfs("put", tmp_path / "a", tmp_path / "none", status=3)
     assert ended.out == f"{digest_of(b'one')}\n"
     assert ended.err == f"rossfs: {tmp_path}/none: No such file or directory\n"
-    assert rossfs("put", tmp_path, status=1).err == f"rossfs: {tmp_path}: Is a directory\n"
+    assert rossfs("put", tmp_path, status=2).err == f'rossfs: "{tmp_path}" is a directory\n'
