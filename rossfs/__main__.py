@@ -1,6 +1,6 @@
 """`python -m rossfs`: the same as the command `rossfs`."""
 
-from rossfs.cli.main import main
+from rossfs.cli.start import main
 
 if __name__ == "__main__":
     main()
