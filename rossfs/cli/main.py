@@ -143,6 +143,10 @@ def run(argv: Sequence[str]) -> int:
     """Run `rossfs` with *argv*; returns the exit status and has told what went wrong."""
     _prepare_output()
     try:
+        if _is_mount(argv):
+            from rossfs.cli.mount import helper
+
+            return helper(argv, by_fuse=True)
         status = _invoke(list(argv))
         sys.stdout.flush()
     except BrokenPipeError:
@@ -154,6 +158,23 @@ def run(argv: Sequence[str]) -> int:
         complain("rossfs", error)
         return status_of(error)
     return status
+
+
+def _is_mount(argv: Sequence[str]) -> bool:
+    """Whether *argv* is `STORE MOUNTPOINT [-o OPTIONS]`, as mount.fuse calls the program that is
+    named by the type fuse.rossfs."""
+    if len(argv) < 2 or COMPLETION_VARIABLE in os.environ:
+        return False
+    store, place, *options = argv
+    return (
+        not store.startswith("-")
+        and store not in COMMANDS
+        and ("/" in store or os.path.isdir(store))
+        # Else somebody forgot --store.
+        and not place.startswith("-")
+        and place not in COMMANDS
+        and all(option.startswith("-") for option in options[:1])
+    )
 
 
 def _prepare_output() -> None:

@@ -2,6 +2,7 @@
 
     rossfs mount STORE MOUNTPOINT [-o OPTIONS] [-f]
     mount.rossfs STORE MOUNTPOINT [-sfnv] [-o OPTIONS] [-t TYPE]
+    rossfs STORE MOUNTPOINT [-o OPTIONS]      by mount.fuse(8), for the type fuse.rossfs
 
 The helper's flags are mount(8)'s (there -f is fake: check, do not mount), its exit statuses too.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import getopt
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -57,6 +59,7 @@ Examples:
   rossfs mount /var/lib/ross /mnt/ross
   rossfs mount -o ro,platform=linux/arm64 store mnt
   mount -t rossfs -o ro /var/lib/ross /mnt/ross     the same by mount(8), as root
+  mount -t fuse.rossfs /var/lib/ross /mnt/ross      likewise, but for dev and suid: never
 """
 
 
@@ -71,7 +74,9 @@ def command(store: str, mountpoint: str, options: tuple[str, ...], foreground: b
     Returns when the mount answers, or says why there is none.  SIGTERM and SIGINT end the server
     and unmount; a dead mount that a killed server left on MOUNTPOINT is replaced.
     """
-    chosen = parse(",".join(options))._replace(user_cache=user_cache())
+    text = ",".join(options)
+    _refuse_remount(text, store, mountpoint)
+    chosen = parse(text)._replace(user_cache=user_cache())
     if foreground:
         chosen = chosen._replace(foreground=True)
     supervisor = Supervisor(
@@ -90,8 +95,12 @@ class HelperCall(NamedTuple):
     verbose: bool = False
 
 
-def parse_helper(argv: Sequence[str]) -> HelperCall:
-    """Read the arguments of `mount.rossfs`; UsageError if they cannot be meant."""
+def parse_helper(argv: Sequence[str], *, by_fuse: bool = False) -> HelperCall:
+    """Read the arguments of `mount.rossfs`; UsageError if they cannot be meant.
+
+    *by_fuse*: mount.fuse calls, which adds `dev` and `suid` for root whoever wants them or not;
+    they do not count.
+    """
     try:
         flags, places = getopt.gnu_getopt(list(argv), "sfnvrwo:t:N:")
     except getopt.GetoptError as error:
@@ -100,19 +109,36 @@ def parse_helper(argv: Sequence[str]) -> HelperCall:
         raise UsageError(_HELPER_USAGE)
     given = {flag for flag, _ in flags}
     text = ",".join(value for flag, value in flags if flag == "-o")
+    _refuse_remount(text, *places)
     options = parse(text, sloppy="-s" in given)
+    if by_fuse:
+        options = options._replace(dev=False, suid=False)
     if "-r" in given:
         options = options._replace(read_only=True)
     return HelperCall(places[0], places[1], options, fake="-f" in given, verbose="-v" in given)
 
 
-def helper(argv: Sequence[str]) -> int:
-    """Run `mount.rossfs` with *argv*; returns the exit status of mount(8)."""
+def _refuse_remount(options: str, store: str, mountpoint: str) -> None:
+    """UsageError if *options* ask for a change of what is mounted.
+
+    Before they are parsed: mount(8) adds those of the kernel's table, which are not ours.
+    """
+    if "remount" in options.split(","):
+        store, mountpoint = shlex.quote(store), shlex.quote(mountpoint)
+        raise UsageError(
+            f"rossfs cannot be remounted: unmount it and mount it again, as in "
+            f"`umount {mountpoint} && mount -t rossfs -o OPTIONS {store} {mountpoint}`"
+        )
+
+
+def helper(argv: Sequence[str], *, by_fuse: bool = False) -> int:
+    """Run `mount.rossfs` with *argv*; returns the exit status of mount(8).  *by_fuse*: see
+    `parse_helper`."""
     if any(argument in ("-h", "--help") for argument in argv):
         print(_HELPER_USAGE)
         return 0
     try:
-        call = parse_helper(argv)
+        call = parse_helper(argv, by_fuse=by_fuse)
     except RossfsError as error:
         complain("mount.rossfs", error)
         return _USAGE

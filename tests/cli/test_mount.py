@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rossfs.cli.main import run
 from rossfs.cli.mount import helper, parse_helper
 from rossfs.errors import InvalidOption, UsageError
 from tests import mounts
@@ -104,3 +105,36 @@ def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> Non
     assert ended.stderr.decode() == (
         f"rossfs: cannot write the log: {log}: No such file or directory\n"
     )
+
+
+@pytest.mark.parametrize("options", ["remount", "rw,nosuid,user_id=0,remount", "remount,bogus"])
+def test_a_remount_says_what_to_do_instead(
+    options: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "rossfs cannot be remounted: unmount it and mount it again, as in `umount '/a m' && "
+    words += "mount -t rossfs -o OPTIONS /s '/a m'`\n"
+    assert helper(["/s", "/a m", "-o", options]) == 1
+    assert capsys.readouterr().err == f"mount.rossfs: {words}"
+    assert run(["/s", "/a m", "-o", options]) == 1
+    assert capsys.readouterr().err == f"mount.rossfs: {words}"
+    assert run(["mount", "/s", "/a m", "-o", options]) == 2
+    assert capsys.readouterr().err == f"rossfs: {words}"
+
+
+def test_what_mount_fuse_adds_does_not_count() -> None:
+    options = parse_helper(["/s", "/m", "-o", "ro,dev,suid"], by_fuse=True).options
+    assert (options.read_only, options.dev, options.suid) == (True, False, False)
+    assert parse_helper(["/s", "/m", "-o", "dev"]).options.dev
+
+
+def test_a_store_and_a_place_without_a_command_are_a_mount(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for argv in (["empty", "m"], ["./empty", "m", "-o", "rw"], ["/no/store", "m", "-f"]):
+        assert run(argv) == 32
+        assert capsys.readouterr().err.startswith("mount.rossfs: no store at /")
+    for argv in (["/no/store"], ["none", "m"], ["/no/store", "ls"], ["/no/store", "-o", "rw"]):
+        assert run(argv) == 2
+        assert "No such command" in capsys.readouterr().err

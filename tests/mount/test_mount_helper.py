@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -147,3 +148,32 @@ def test_a_fake_mount_mounts_nothing(run: Run) -> None:
 def test_a_sloppy_mount_ignores_what_it_does_not_know(run: Run) -> None:
     ended = run("mount -s -t rossfs -o bogus store place && umount place")
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_type_fuse_rossfs_mounts_too(run: Run, tmp_path: Path) -> None:
+    fuse = shutil.which("mount.fuse3", path="/sbin:/usr/sbin")
+    if fuse is None:
+        pytest.skip("mount.fuse3 is not installed")
+    shutil.copy(fuse, tmp_path / "sbin" / "mount.fuse")
+    program = tmp_path / "sbin" / "rossfs"
+    helper = (tmp_path / "sbin" / "mount.rossfs").read_text()
+    program.write_text(helper.replace("mount_helper", "main"))
+    program.chmod(0o755)
+    ended = run(
+        """
+        # mount(8) has a search path of its own.
+        mount --bind "$PWD/sbin" /usr/local/bin
+        mount -t fuse.rossfs -o ro "$PWD/store" "$PWD/place"
+        findmnt -n -o FSTYPE,OPTIONS "$PWD/place"
+        mount -o remount,rw "$PWD/place" || echo "status $?"
+        umount place
+        """
+    )
+    called = (tmp_path / "called").read_text().splitlines()
+    assert called[0].startswith(f"{tmp_path}/store {tmp_path}/place -o ro,")
+    assert ended.returncode == 0
+    told, status = ended.stdout.splitlines()
+    assert {"fuse.rossfs", "ro", "nosuid", "nodev"} <= set(told.replace(",", " ").split())
+    assert status.startswith("status ")
+    assert ended.stderr.count("\n") == 1
+    assert "rossfs cannot be remounted" in ended.stderr
