@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 500
 
+_LOCAL = "localhost/"
+"""Stands in podman before the repositories that have no host: imagenames.py."""
+
 _PREFIX = re.compile("[0-9a-f]{6,63}")
 """What may be the beginning of a digest: `rossfs images` shows 12 digits."""
 
@@ -89,8 +92,9 @@ def split_path(text: str) -> tuple[str, str | None]:
 
 def repository_in(store: Store, text: str) -> str:
     """The repository that *text* names: `library/nginx` for nginx, but nginx if only that exists,
-    as `mkdir tags/nginx` in a mount makes it.  InvalidReference."""
-    repository = normalise(text)
+    as `mkdir tags/nginx` in a mount makes it; podman's names as `_here` has them.
+    InvalidReference."""
+    repository = _here(store, normalise(text))
     short = repository.removeprefix(f"{DEFAULT_NAMESPACE}/")
     if not store.tags.is_repository(repository) and store.tags.is_repository(short):
         return short
@@ -117,14 +121,32 @@ def tag_in(store: Store, text: str) -> tuple[str, str]:
 
 
 def _stored(store: Store, reference: Reference) -> Reference:
-    """*reference*, or the same tag in the repository without `library/` if only that has it."""
-    repository, tag, _ = reference
+    """*reference*, or the same tag in the repository without `library/` if only that has it;
+    podman's names as `_here` has them."""
+    repository = _here(store, reference.repository, reference.tag)
+    reference = reference._replace(repository=repository)
+    tag = reference.tag
     short = repository.removeprefix(f"{DEFAULT_NAMESPACE}/")
     if short == repository or tag is None or store.tags.find(repository, tag) is not None:
         return reference
     if store.tags.find(short, tag) is None:
         return reference
     return reference._replace(repository=short)
+
+
+def _here(store: Store, repository: str, tag: str | None = None) -> str:
+    """The repository for a name of podman's, which calls lab/app `localhost/lab/app`; *repository*
+    itself if the store has that one, or none that has *tag*."""
+    local = repository.removeprefix(_LOCAL)
+    if local == repository or store.tags.is_repository(repository):
+        return repository
+    meant = [local]
+    with contextlib.suppress(InvalidReference):
+        meant.append(normalise(local))
+    for name in meant:
+        if store.tags.is_repository(name) and (tag is None or store.tags.find(name, tag)):
+            return name
+    return repository
 
 
 def _beginning(store: Store, prefix: str) -> Digest | None:

@@ -73,3 +73,44 @@ def test_the_beginning_of_several_digests_is_refused(rossfs: Rossfs, store: Stor
         store.put_index(document, OCI_INDEX)
     ended = rossfs("stat", prefix, status=2)
     assert ended.err == f"rossfs: {prefix} begins 2 digests: give more digits\n"
+
+
+def test_what_podman_calls_an_image_is_understood(rossfs: Rossfs, store: Store) -> None:
+    made = builders.image(store, tag="library/app:v1")
+    other = builders.image(store, "other", tag="lab/app:latest")
+    for name, image in (
+        ("localhost/library/app:v1", made),
+        ("localhost/app:v1", made),
+        ("docker.io/library/app:v1", made),
+        ("localhost/lab/app", other),
+    ):
+        assert rossfs("stat", "--json", name).json["digest"] == str(image.manifest)
+        rossfs("ls", name)
+    assert rossfs("tags", "localhost/lab/app").out == rossfs("tags", "lab/app").out
+    assert rossfs("stat", "localhost/lab/app:v2", status=3).err == (
+        "rossfs: no tag localhost/lab/app:v2\n"
+    )
+    rossfs("untag", "localhost/lab/app")
+    rossfs("stat", "lab/app", status=3)
+
+
+def test_localhost_without_library_is_the_repository_of_one_component(
+    rossfs: Rossfs, store: Store
+) -> None:
+    one = builders.image(store, "one", tag="library/app:v1")
+    two = builders.image(store, "two", tag="lab/other:v1")
+    store.set_tag("app/more", "v1", two.manifest)
+    assert rossfs("stat", "--json", "localhost/app:v1").json["digest"] == str(one.manifest)
+    store.set_tag("app", "v1", two.manifest)
+    assert rossfs("stat", "--json", "localhost/app:v1").json["digest"] == str(two.manifest)
+
+
+def test_a_repository_of_localhost_goes_before_what_podman_calls_so(
+    rossfs: Rossfs, store: Store
+) -> None:
+    builders.image(store, "one", tag="lab/app:v1")
+    real = builders.image(store, "two", tag="localhost/lab/app:v2")
+    assert rossfs("stat", "--json", "localhost/lab/app:v2").json["digest"] == str(real.manifest)
+    rossfs("stat", "localhost/lab/app:v1", status=3)
+    rossfs("untag", "localhost/lab/app:v1", status=3)
+    assert rossfs("tags", "localhost/lab/app").out.split() != rossfs("tags", "lab/app").out.split()
