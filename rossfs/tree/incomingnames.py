@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, Self, overload
+from typing import ClassVar, Self
 from weakref import WeakValueDictionary
 
 from rossfs.errors import DigestMismatch
@@ -23,6 +23,7 @@ from rossfs.oci.quotation import quote
 from rossfs.store.incoming import RESERVED, link_text
 from rossfs.store.store import Store
 from rossfs.tree.incomingname import Name, digest_of_name
+from rossfs.tree.lazy import Lazy
 from rossfs.tree.node import (
     NLINK_UNKNOWN,
     Attr,
@@ -305,7 +306,7 @@ class IncomingNames(Directory):
         return found
 
 
-class _Names(Sequence[Entry | None]):
+class _Names(Lazy):
     """A snapshot of names; what is behind each is looked up when it is asked for."""
 
     __slots__ = ("_directory", "_names")
@@ -317,13 +318,7 @@ class _Names(Sequence[Entry | None]):
     def __len__(self) -> int:
         return len(self._names)
 
-    @overload
-    def __getitem__(self, index: int) -> Entry | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Entry | None]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def entry(self, index: int) -> Entry | None:
         name = self._names[index]
         node = self._directory.find(name)
         return None if node is None else Entry(name, node)

@@ -19,7 +19,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, overload
+from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from rossfs.errors import InvalidReference, RepositoryNotFound
@@ -30,6 +30,7 @@ from rossfs.oci.reference import check_repository
 from rossfs.store.tagtree import is_prefix
 from rossfs.tree.layoutfiles import IndexFile, LayoutFile
 from rossfs.tree.layoutparts import IndexPart, LayoutPart, Part
+from rossfs.tree.lazy import Lazy
 from rossfs.tree.node import Attr, Caller, Entries, Entry, Listing, Node, Unsettled
 from rossfs.tree.numbers import Fixed
 from rossfs.tree.ociblobs import BLOBS, BlobsDirectory, path_of
@@ -327,7 +328,7 @@ class OciDirectory(Workplace):
         shop.unmade.made(found.path)
 
 
-class _Repositories(Sequence[Entry | None]):
+class _Repositories(Lazy):
     """The directories of a snapshot; each is made when it is asked for."""
 
     __slots__ = ("_above", "_names")
@@ -339,13 +340,7 @@ class _Repositories(Sequence[Entry | None]):
     def __len__(self) -> int:
         return len(self._names)
 
-    @overload
-    def __getitem__(self, index: int) -> Entry | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Entry | None]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def entry(self, index: int) -> Entry | None:
         name = self._names[index]
         if len(self._names) > COMPLETE:
             return Entry(name, None, stat.S_IFDIR)

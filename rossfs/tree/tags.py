@@ -22,7 +22,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, TypeVar, overload
+from typing import ClassVar, TypeVar
 from weakref import WeakValueDictionary
 
 import trio
@@ -32,6 +32,7 @@ from rossfs.oci.digest import Digest
 from rossfs.oci.reference import check_repository, check_tag
 from rossfs.store.tags import TagEntry, TagName
 from rossfs.tree.handle import Handle
+from rossfs.tree.lazy import Lazy
 from rossfs.tree.node import (
     Attr,
     AttrChange,
@@ -297,7 +298,7 @@ class TagsDirectory(Directory):
             raise Conflict(f"there is {self._repository(name)} already: ln -sfn and mv -T replace")
 
 
-class TagListing(Sequence[Entry | None]):
+class TagListing(Lazy):
     """A snapshot of one directory of tags/; tags are read as their entries are asked for."""
 
     __slots__ = ("_complete", "_found", "_names", "_repository")
@@ -311,13 +312,7 @@ class TagListing(Sequence[Entry | None]):
     def __len__(self) -> int:
         return len(self._found)
 
-    @overload
-    def __getitem__(self, index: int) -> Entry | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Entry | None]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def entry(self, index: int) -> Entry | None:
         name, is_repository = self._found[index]
         kind = stat.S_IFDIR if is_repository else stat.S_IFLNK
         if not self._complete:

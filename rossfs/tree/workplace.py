@@ -12,13 +12,14 @@ import logging
 import os
 import stat
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, overload
+from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
 from rossfs.errors import RossfsError
 from rossfs.oci.quotation import quote
 from rossfs.tree.aside import Aside
 from rossfs.tree.layoutparts import Part
+from rossfs.tree.lazy import Lazy
 from rossfs.tree.node import (
     NLINK_UNKNOWN,
     Attr,
@@ -345,7 +346,7 @@ class AsideDirectory(Workplace):
             raise failure(errno.ENOENT)
 
 
-class Joined(Sequence[Entry | None]):
+class Joined(Lazy):
     """One listing after the other."""
 
     __slots__ = ("_first", "_second")
@@ -357,13 +358,7 @@ class Joined(Sequence[Entry | None]):
     def __len__(self) -> int:
         return len(self._first) + len(self._second)
 
-    @overload
-    def __getitem__(self, index: int) -> Entry | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Entry | None]: ...
-    def __getitem__(self, index: int | slice) -> Entry | list[Entry | None] | None:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def entry(self, index: int) -> Entry | None:
         if index < len(self._first):
             return self._first[index]
         return self._second[index - len(self._first)]
