@@ -18,7 +18,7 @@ import pytest
 
 from tests import mounts
 from tests.builders import ross_store
-from tests.requirements import require_root
+from tests.requirements import require_root, require_tools
 
 pytestmark = pytest.mark.fuse
 
@@ -151,9 +151,9 @@ def test_a_sloppy_mount_ignores_what_it_does_not_know(run: Run) -> None:
 
 
 def test_the_type_fuse_rossfs_mounts_too(run: Run, tmp_path: Path) -> None:
+    require_tools("mount.fuse3")
     fuse = shutil.which("mount.fuse3", path="/sbin:/usr/sbin")
-    if fuse is None:
-        pytest.skip("mount.fuse3 is not installed")
+    assert fuse is not None
     shutil.copy(fuse, tmp_path / "sbin" / "mount.fuse")
     program = tmp_path / "sbin" / "rossfs"
     helper = (tmp_path / "sbin" / "mount.rossfs").read_text()
